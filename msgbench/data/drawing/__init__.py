@@ -1,0 +1,1 @@
+"""The painter of the embedded dataset: dice, canvas, and the families of pictures."""

@@ -1,0 +1,133 @@
+"""The manifest of a packed dataset: what it holds and what it was made from, checkable by anyone.
+
+Identical content gives an identical manifest, byte for byte: no times, no hosts, no paths. Those stand
+in prepare.json beside it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from msgbench.config import fingerprint_of
+from msgbench.errors import DatasetError
+
+# Bumped by hand when the same source would be packed into other bytes.
+RULE_VERSION = 1
+
+IMAGES_NPY = "images.npy"
+LABELS_NPY = "labels.npy"
+PREPARE_JSON = "prepare.json"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+PerChannel = Annotated[tuple[float, float, float], Field(strict=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class FileFact(_Part):
+    """One file by content: its name without any folder, size in bytes and sha256.
+
+    The many files of a folder of images are one entry `images`: the sum of their sizes, and the sha256 of
+    the list of their sha256 and paths (sources/class_folders.py).
+    """
+
+    name: str
+    bytes: int = Field(ge=0)
+    sha256: Sha256
+
+
+Files = Annotated[tuple[FileFact, ...], Field(strict=False)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class SourceFacts(_Part):
+    """What the images were made from: the recipe and the publisher's files."""
+
+    recipe: str
+    recipe_version: int
+    form: str = Field(description="which of the publisher's forms was read")
+    archive: FileFact | None = Field(description="the archive that held the files, if any")
+    files: Files
+    count: int = Field(ge=0, description="images of this split in the source")
+    expected_count: int = Field(ge=0, description="images of this split as published")
+    lossy: bool = Field(
+        default=False,
+        description="true: some files were JPEG, whose pixels are not exactly the published ones",
+    )
+
+
+class Manifest(_Part):
+    """manifest.json of a store; the file that says the store is complete."""
+
+    schema_: Literal["msgbench.dataset/1"] = Field(default="msgbench.dataset/1", alias="schema")
+    name: str
+    split: Literal["train", "test"]
+    count: int = Field(ge=1)
+    resolution: int = Field(ge=1)
+    channels: Literal[3] = 3
+    requested_images: int | None = Field(description="num_images of the spec; None = all")
+    stand_in: bool = Field(description="true: drawn by msgbench, not the published dataset")
+    complete: bool = Field(description="whether the source held as many images as published")
+    mean: PerChannel = Field(description="per channel, of pixel / 255")
+    std: PerChannel = Field(description="per channel, of pixel / 255, population")
+    images_sha256: Sha256 = Field(description="of the pixel bytes alone, row by row, RGB")
+    labels_sha256: Sha256 | None
+    label_names: Names | None
+    files: Files = Field(description="the store's own files")
+    source: SourceFacts
+    rule_version: int
+    fingerprint: Sha256 = Field(description="of the content: resolution, images and labels")
+
+    def to_json(self) -> bytes:
+        """The bytes of manifest.json."""
+        return (self.model_dump_json(by_alias=True, indent=2) + "\n").encode()
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """manifest.json at `path`; raises DatasetError when it is missing, broken or edited by hand."""
+        try:
+            manifest = cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise DatasetError(
+                f"{path.parent}: is not a prepared dataset (no {path.name}); make it with `msgbench prepare`"
+            ) from None
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror})") from None
+        except ValueError:
+            raise DatasetError(
+                f"{path}: is not a valid manifest; delete it and run `msgbench prepare` again"
+            ) from None
+        expected = content_fingerprint(
+            manifest.count, manifest.resolution, manifest.images_sha256, manifest.labels_sha256
+        )
+        if manifest.fingerprint != expected:
+            raise DatasetError(
+                f"{path}: its fingerprint is {manifest.fingerprint[:8]}, its content gives {expected[:8]}; "
+                "delete it and run `msgbench prepare` again"
+            )
+        return manifest
+
+
+def content_fingerprint(
+    count: int, resolution: int, images_sha256: str, labels_sha256: str | None
+) -> str:
+    """Fingerprint of what a store holds, wherever it came from.
+
+    The official forms of one dataset hold the same images, so their stores have the same fingerprint
+    (and everything cached by it is shared), although their manifests name different source files. A
+    folder of images has an order of its own, and so another fingerprint.
+    """
+    return fingerprint_of(
+        {
+            "count": count,
+            "resolution": resolution,
+            "channels": 3,
+            "images": images_sha256,
+            "labels": labels_sha256,
+        }
+    )

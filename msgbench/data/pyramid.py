@@ -1,0 +1,26 @@
+"""The pyramid of real images that the multi-scale discriminator sees (reference: MSG-GAN, section 2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from msgbench.units import scales
+
+
+def real_pyramid(x: torch.Tensor) -> list[torch.Tensor]:
+    """Images at every scale, lowest (4x4) first, by repeated 2x2 average pooling.
+
+    x: [N, C, R, R] float in [-1, 1], R a power of two from 4; mirror it before, so that all scales turn
+    together. The last entry is x itself. Each level is pooled from the one above, never straight from the
+    top: the values are the same, but only a chain lets a penalty's gradient with respect to a level
+    include what the lower levels owe to it. No level is rounded back to 8 bits.
+    """
+    resolution = x.shape[-1]
+    assert x.shape[-2:] == (resolution, resolution), f"expected square images, got {x.shape}"
+    levels = [x]
+    for scale in reversed(scales(resolution)[:-1]):
+        levels.append(F.avg_pool2d(levels[-1], kernel_size=2))
+        assert levels[-1].shape[-1] == scale
+    levels.reverse()
+    return levels

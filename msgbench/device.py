@@ -1,0 +1,46 @@
+"""The hardware a command computes on: choosing it, naming it, making it reproducible."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+import torch
+
+from msgbench.errors import ConfigError
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one, else the CPU; raises ConfigError when `cuda` is asked for in vain."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "--device cuda: this machine has no usable CUDA device; allowed: auto, cpu"
+        )
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """The hardware's name for records: `cpu` or the GPU's product name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def make_reproducible(num_threads: int) -> None:
+    """Same bits for the same work on the same device: fixed threads, deterministic kernels, no TF32."""
+    # cuBLAS is deterministic only with a fixed workspace; read when its first handle is made.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(num_threads)
+    torch.use_deterministic_algorithms(True)
+    # Filling fresh memory only shows reads of unwritten memory; no result depends on it, and it costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Largest memory so far in MB: of the GPU's allocator, or of the process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

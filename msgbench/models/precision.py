@@ -1,0 +1,32 @@
+"""In which arithmetic a network computes. Parameters, inputs and outputs stay in float32 whatever it is.
+
+`bfloat16` rounds weights and activations inside the blocks; statistics (MinBatchStd, PixNorm), images,
+scores and what is derived from them (penalty norms, losses, averages) are float32. No loss scaling:
+bfloat16 has float32's range.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+Precision = Literal["float32", "bfloat16"]
+
+_COMPUTE_DTYPE: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
+
+
+def set_precision(network: nn.Module, precision: Precision) -> nn.Module:
+    """Have `network` (a generator or discriminator of this room) compute in `precision`; returns it."""
+    assert hasattr(network, "compute_dtype"), type(network).__name__
+    setattr(network, "compute_dtype", _COMPUTE_DTYPE[precision])  # noqa: B010 (Module has no such field for types)
+    return network
+
+
+@torch.no_grad()
+def use_channels_last(network: nn.Module) -> None:
+    """Store the convolutions' weights pixel by pixel, the order that fast convolutions read; same values."""
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
