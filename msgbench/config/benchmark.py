@@ -1,0 +1,317 @@
+"""From config.yaml to experiments: read, check, lay the tier over the base, resolve.
+
+The order of the layers of an experiment, later ones win: defaults, its method, itself, then the tier's
+defaults, the tier's overlay of the method, the tier's overlay of the experiment. The base is the paper;
+`tiers.paper` is therefore empty.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from msgbench.config.document import Document, Overlay, TableSpec, WeightsSpec
+from msgbench.config.patches import merge
+from msgbench.config.sentences import nearest, sentence
+from msgbench.config.specs import DatasetSpec, ExperimentSpec, RunSpec, Tier
+from msgbench.errors import ConfigError
+from msgbench.protocols import PROTOCOLS
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The resolved benchmark of one tier."""
+
+    tier: Tier
+    results: str
+    launcher: str
+    accept_gpu_hours: float
+    weights: WeightsSpec
+    datasets: dict[str, DatasetSpec]
+    experiments: dict[str, ExperimentSpec]
+    tables: dict[str, TableSpec]
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """What was changed of the config file for this benchmark, as a nested mapping."""
+
+    def experiment(self, name: str) -> ExperimentSpec:
+        """The experiment called `name`; raises ConfigError with the nearest name."""
+        if name not in self.experiments:
+            raise ConfigError(
+                f"experiments.{name}: no such experiment{nearest(name, self.experiments)}"
+            )
+        return self.experiments[name]
+
+    def dataset(self, name: str) -> DatasetSpec:
+        """The dataset called `name`; raises ConfigError with the nearest name."""
+        if name not in self.datasets:
+            raise ConfigError(f"datasets.{name}: no such dataset{nearest(name, self.datasets)}")
+        return self.datasets[name]
+
+    def run(self, experiment: str, seed: int) -> RunSpec:
+        """The run of `experiment` with `seed`."""
+        spec = self.experiment(experiment)
+        return RunSpec(
+            schema="msgbench.run/1",
+            tier=self.tier,
+            experiment=experiment,
+            seed=seed,
+            fingerprint=spec.fingerprint,
+            spec=spec,
+        )
+
+    def table_experiments(self) -> tuple[str, ...]:
+        """Experiments that a table names, in order of first use: what `all` trains."""
+        names = [row.experiment for table in self.tables.values() for row in table.rows]
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+    def table_datasets(self) -> tuple[str, ...]:
+        """Datasets that the tables' experiments and real-images rows need, in order of first use."""
+        names = [row.real_images for table in self.tables.values() for row in table.rows]
+        names += [self.experiments[name].dataset.name for name in self.table_experiments()]
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+SpecT = TypeVar("SpecT", DatasetSpec, ExperimentSpec, TableSpec)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the numbers people write: `1e-8` is a number, as in YAML 1.2, and no key stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise ConfigError(
+                    f"line {key_node.start_mark.line + 1}: the key {key!r} stands twice"
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _float_resolver() -> None:
+    import re
+
+    pattern = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)$")
+    _Loader.add_implicit_resolver("tag:yaml.org,2002:float", pattern, list("-+0123456789."))
+
+
+_float_resolver()
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in the YAML file `path`; ConfigError when it is missing, unreadable or not a mapping."""
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        raise ConfigError(
+            f"{path}{where}: is not valid YAML ({getattr(error, 'problem', None) or error})"
+        ) from None
+    if not isinstance(document, dict):
+        raise ConfigError(
+            f"{path}: holds {type(document).__name__}, a mapping of sections is needed"
+        )
+    return document
+
+
+def load_benchmark(path: Path, overrides: Mapping[str, Any] | None = None) -> Benchmark:
+    """The benchmark of the config file `path`, with `overrides` (nested mapping) laid over it first."""
+    changes = dict(overrides or {})
+    return replace(resolve(merge(read_yaml(path), changes)), changes=changes)
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """`a.b=value` (value in YAML) as the nested mapping `{a: {b: value}}`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {text}: is not of the form key.path=value")
+    try:
+        parsed = yaml.load(value, Loader=_Loader)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {text}: the value is not valid YAML") from None
+    # Experiment names hold dots (lr0.003), so a JSON list may stand for the path.
+    parts: Any = key.split(".")
+    if key.startswith("["):
+        try:
+            parts = json.loads(key)
+        except ValueError:
+            parts = None
+        if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+            raise ConfigError(f"--set {text}: the path before = is not a JSON list of texts")
+    for part in reversed(parts):
+        parsed = {part: parsed}
+    return dict(parsed)
+
+
+def resolve(raw: Mapping[str, Any]) -> Benchmark:
+    """The benchmark that the mapping `raw` (config.yaml's content) describes.
+
+    Raises ConfigError with one sentence: the key's path, the value, what is allowed.
+    """
+    try:
+        document = Document.model_validate_json(json.dumps(raw, default=str))
+    except ValidationError as error:
+        raise ConfigError(sentence(error, Document, ())) from None
+    overlay = document.tiers.get(document.tier)
+    if overlay is None:
+        raise ConfigError(
+            f"tiers.{document.tier}: is missing; it may be empty: `{document.tier}: {{}}`"
+        )
+    _check_protocols(document)
+    layers = overlay.model_dump(mode="json")
+    _known(f"tiers.{document.tier}.datasets", layers["datasets"], document.datasets)
+    _known(f"tiers.{document.tier}.methods", layers["methods"], document.methods)
+    _known(f"tiers.{document.tier}.experiments", layers["experiments"], document.experiments)
+    _known(f"tiers.{document.tier}.tables", layers["tables"], document.tables)
+    datasets = {
+        name: _dataset(name, merge(entry, layers["datasets"].get(name, {})))
+        for name, entry in document.datasets.items()
+    }
+    experiments = {
+        name: _experiment(name, document, layers, datasets) for name in document.experiments
+    }
+    tables = {
+        name: _table(name, merge(entry, layers["tables"].get(name, {})), datasets, experiments)
+        for name, entry in document.tables.items()
+    }
+    return Benchmark(
+        tier=document.tier,
+        results=document.results,
+        launcher=document.launcher,
+        accept_gpu_hours=document.accept_gpu_hours,
+        weights=document.weights,
+        datasets=datasets,
+        experiments=experiments,
+        tables=tables,
+    )
+
+
+def _check_protocols(document: Document) -> None:
+    """Every protocol that any layer names exists, also one that the present tier does not use."""
+    overlays = [(f"tiers.{tier}.", overlay) for tier, overlay in document.tiers.items()]
+    levels: list[tuple[str, Document | Overlay]] = [("", document), *overlays]
+    for prefix, layers in levels:
+        named = [
+            (f"{prefix}tables.{name}", table, "protocol", "also")
+            for name, table in layers.tables.items()
+        ]
+        parts = [("defaults", layers.defaults)]
+        parts += [(f"methods.{name}", layer) for name, layer in layers.methods.items()]
+        parts += [(f"experiments.{name}", layer) for name, layer in layers.experiments.items()]
+        named += [
+            (f"{prefix}{path}.evaluation", layer.get("evaluation", {}), "", "protocols")
+            for path, layer in parts
+        ]
+        for path, layer, single, several in named:
+            asked = [(f"{path}.{several}", protocol) for protocol in layer.get(several) or ()]
+            if layer.get(single):
+                asked.append((f"{path}.{single}", layer[single]))
+            for where, protocol in asked:
+                if protocol not in PROTOCOLS:
+                    raise ConfigError(
+                        f"{where}: {protocol!r} is no protocol{nearest(protocol, PROTOCOLS)}"
+                    )
+
+
+def _known(path: str, layer: Mapping[str, Any], base: Mapping[str, Any]) -> None:
+    for name in layer:
+        if name not in base:
+            raise ConfigError(f"{path}.{name}: no such entry{nearest(name, base)}")
+
+
+def _dataset(name: str, entry: dict[str, Any]) -> DatasetSpec:
+    entry = {key: value for key, value in entry.items() if value is not None}
+    stand_in = entry.pop("stand_in", None)
+    if not entry.get("path") and stand_in is not None:
+        entry = merge(entry, stand_in)
+    return _build(DatasetSpec, {**entry, "name": name}, ("datasets", name))
+
+
+def _experiment(
+    name: str, document: Document, layers: dict[str, Any], datasets: dict[str, DatasetSpec]
+) -> ExperimentSpec:
+    own = merge(document.experiments[name], layers["experiments"].get(name, {}))
+    path = ("experiments", name)
+    method, dataset = own.get("method"), own.get("dataset")
+    if method not in document.methods:
+        raise ConfigError(
+            f"experiments.{name}.method: {method!r} is no method{nearest(method, document.methods)}"
+        )
+    if dataset not in datasets:
+        raise ConfigError(
+            f"experiments.{name}.dataset: {dataset!r} is no dataset{nearest(dataset, datasets)}"
+        )
+    merged: dict[str, Any] = {}
+    for layer in (
+        document.defaults,
+        document.methods[method],
+        document.experiments[name],
+        layers["defaults"],
+        layers["methods"].get(method, {}),
+        layers["experiments"].get(name, {}),
+    ):
+        merged = merge(merged, layer)
+    spec = datasets[dataset]
+    stated = merged.get("model", {}).get("resolution", spec.resolution)
+    if stated != spec.resolution:
+        raise ConfigError(
+            f"experiments.{name}.model.resolution: {stated} is not the resolution of "
+            f"dataset {dataset} ({spec.resolution})"
+        )
+    merged["model"] = {**merged.get("model", {}), "resolution": spec.resolution}
+    merged["dataset"] = spec.model_dump(mode="json")
+    merged["method"] = method
+    return _build(ExperimentSpec, merged, path)
+
+
+def _table(
+    name: str,
+    entry: dict[str, Any],
+    datasets: dict[str, DatasetSpec],
+    experiments: dict[str, ExperimentSpec],
+) -> TableSpec:
+    table = _build(TableSpec, entry, ("tables", name))
+    for index, row in enumerate(table.rows):
+        where = f"tables.{name}.rows.{index}"
+        if (row.experiment is None) == (row.real_images is None):
+            raise ConfigError(f"{where}: give exactly one of experiment and real_images")
+        if row.experiment is not None:
+            if row.experiment not in experiments:
+                raise ConfigError(
+                    f"{where}.experiment: {row.experiment!r} is no experiment{nearest(row.experiment, experiments)}"
+                )
+            planned = experiments[row.experiment].evaluation.protocols
+            for protocol in (table.protocol, *table.also):
+                if protocol not in planned:
+                    raise ConfigError(
+                        f"{where}: {protocol} is not measured for experiment {row.experiment}; "
+                        f"its evaluation.protocols are {', '.join(planned)}"
+                    )
+        elif row.real_images not in datasets:
+            raise ConfigError(
+                f"{where}.real_images: {row.real_images!r} is no dataset{nearest(row.real_images, datasets)}"
+            )
+    return table
+
+
+def _build(spec: type[SpecT], raw: dict[str, Any], path: tuple[str, ...]) -> SpecT:
+    try:
+        return spec.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        raise ConfigError(sentence(error, spec, path)) from None

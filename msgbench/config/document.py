@@ -1,0 +1,114 @@
+"""config.yaml as it is written: datasets, defaults, methods, experiments, tables and the tiers' overlays.
+
+`Document` checks the form of every layer; `benchmark.py` resolves the layers into experiments.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from msgbench.config.patches import Patch
+from msgbench.config.specs import DatasetSpec, ExperimentSpec, Spec, Tier
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+
+_EXPERIMENT_PARTS = frozenset({"method", "dataset"})
+
+
+StandInLayer = Annotated[dict[str, Any], Patch(DatasetSpec, frozenset({"name", "path"}))]
+
+
+class DatasetEntry(DatasetSpec):
+    """A dataset in config.yaml: a dataset spec, and the stand-in that is used while `path` is empty."""
+
+    stand_in: StandInLayer | None = Field(
+        default=None,
+        description="what replaces the dataset while `path` is empty (fields of a dataset); "
+        "empty = a missing path is an error",
+    )
+
+
+DatasetLayer = Annotated[dict[str, Any], Patch(DatasetEntry, frozenset({"name"}))]
+DefaultsLayer = Annotated[dict[str, Any], Patch(ExperimentSpec, _EXPERIMENT_PARTS)]
+
+
+class ExperimentEntry(ExperimentSpec):
+    """An experiment in config.yaml: its method and dataset by name, and what it changes."""
+
+    dataset: str = Field(description="key under `datasets`")  # type: ignore[assignment]
+
+
+ExperimentLayer = Annotated[dict[str, Any], Patch(ExperimentEntry)]
+
+
+class TableRow(Spec):
+    """One row of a table: the experiment (or the real images of a dataset) that it shows."""
+
+    reference: str = Field(description="row key of this table in msgbench/reference")
+    experiment: str | None = Field(default=None, description="key under `experiments`")
+    real_images: str | None = Field(
+        default=None,
+        description="key under `datasets`: the row is the score of the real images themselves",
+    )
+
+
+class TableSpec(Spec):
+    """One table of the paper: its rows in printed order and the protocol that fills its score column."""
+
+    title: str
+    protocol: str = Field(
+        description="name from msgbench/protocols.py that the table's score comes from"
+    )
+    also: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(), description="protocols whose scores stand beside it"
+    )
+    rows: Annotated[tuple[TableRow, ...], Field(strict=False)] = Field(min_length=1)
+
+
+TableLayer = Annotated[dict[str, Any], Patch(TableSpec)]
+
+
+class Overlay(Spec):
+    """What a tier changes; laid over the base after everything else."""
+
+    datasets: dict[Name, DatasetLayer] = Field(default_factory=dict)
+    defaults: DefaultsLayer = Field(default_factory=dict)
+    methods: dict[Name, DefaultsLayer] = Field(default_factory=dict)
+    experiments: dict[Name, ExperimentLayer] = Field(default_factory=dict)
+    tables: dict[Name, TableLayer] = Field(default_factory=dict)
+
+
+class WeightsSpec(Spec):
+    """Files of pretrained feature extractors that msgbench does not ship."""
+
+    inception: str | None = Field(
+        default=None,
+        description="path of torch-fidelity's weights-inception-2015-12-05-6726825d.pth (mini and paper tier)",
+    )
+
+
+class Document(Spec):
+    """The whole of config.yaml."""
+
+    tier: Tier = Field(description="how much of the paper is run: `smoke`, `mini` or `paper`")
+    results: str = Field(
+        default="results", min_length=1, description="folder of everything that is made"
+    )
+    launcher: Literal["inline", "local"] = Field(
+        default="inline",
+        description="where trainings run: `inline` (inside the rule) or `local` (a submitit job)",
+    )
+    accept_gpu_hours: float = Field(
+        default=0.0,
+        ge=0,
+        description="GPU-hours you accept to spend; the paper tier starts only when this covers its estimate",
+    )
+    weights: WeightsSpec = Field(default_factory=WeightsSpec)
+    datasets: dict[Name, DatasetLayer]
+    defaults: DefaultsLayer
+    methods: dict[Name, DefaultsLayer]
+    experiments: dict[Name, ExperimentLayer]
+    tables: dict[Name, TableLayer]
+    tiers: dict[Tier, Overlay]

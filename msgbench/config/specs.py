@@ -1,0 +1,314 @@
+"""Typed specs: what an experiment is, resolved and complete. Not how config.yaml is laid out (document.py).
+
+Every field states its meaning, unit and allowed values here, once: the JSON schema for editors and the
+error sentences are generated from these classes. All specs are frozen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from msgbench.errors import ConfigError
+from msgbench.units import HIGHEST_RESOLUTION, kimg_to_nimg, scales
+
+# Bumped by hand when the same spec would give other bits: it is part of every fingerprint, so that
+# a changed format is a new run folder and never overwrites what cost compute time.
+TRAINING_FORMAT = 1
+DATASET_FORMAT = 1
+
+Tier = Literal["smoke", "mini", "paper"]
+TIERS: tuple[Tier, ...] = ("smoke", "mini", "paper")
+
+
+class Spec(BaseModel):
+    """Base of all specs: frozen, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def fingerprint_of(payload: object) -> str:
+    """sha256 (hex) of the canonical JSON of `payload`: sorted keys, no spaces, no NaN."""
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class DatasetSpec(Spec):
+    """One dataset: where its images come from and how they are used in training."""
+
+    name: str = Field(description="the dataset's key under `datasets` in config.yaml")
+    source: Literal["embedded", "cifar10"] = Field(
+        description="recipe that reads the images: `cifar10` (official binary or python form, "
+        "tarball or folder, or a folder of images) or `embedded` (drawn by msgbench itself, a stand-in)"
+    )
+    path: str | None = Field(
+        default=None, description="where your copy of the dataset lies; not part of any fingerprint"
+    )
+    resolution: int = Field(
+        description="side of the square images in pixels, a power of two, 8 to 1024"
+    )
+    split: Literal["train", "test"] = Field(
+        default="train", description="which images of the source"
+    )
+    num_images: int | None = Field(
+        default=None, ge=1, description="use only the first so many images; empty = all of them"
+    )
+    mirror: bool = Field(description="flip each training image left-right with probability 1/2")
+
+    @model_validator(mode="after")
+    def _check(self) -> DatasetSpec:
+        check_resolution(self.resolution)
+        if self.source == "cifar10" and self.resolution != 32:
+            raise ValueError(
+                f"resolution {self.resolution} does not fit source cifar10; allowed: 32"
+            )
+        if self.source == "embedded" and self.num_images is None:
+            raise ValueError("num_images is required for source embedded: how many images to draw")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the recipe (not of the pixels: that one stands in the store's manifest)."""
+        payload = self.model_dump(mode="json", exclude={"path", "mirror"})
+        return fingerprint_of({"format": DATASET_FORMAT, "dataset": payload})
+
+
+def check_resolution(resolution: int) -> None:
+    """Raise ValueError unless `resolution` is a power of two from 8 to 1024."""
+    if not 8 <= resolution <= HIGHEST_RESOLUTION or resolution & (resolution - 1):
+        raise ValueError(
+            f"resolution {resolution} is not allowed; allowed: a power of two from 8 to 1024"
+        )
+
+
+class ModelSpec(Spec):
+    """Generator and discriminator (paper, Tables 6 and 7)."""
+
+    family: Literal["progan"] = Field(description="base architecture: `progan` = MSG-ProGAN")
+    resolution: int = Field(description="side of the largest images; filled in from the dataset")
+    latent_size: int = Field(default=512, ge=1, description="length of z (paper, section 3.1: 512)")
+    fmap_base: int = Field(
+        default=8192, ge=1, description="channels at stage s = min(fmap_base / 2^s, fmap_max)"
+    )
+    fmap_max: int = Field(
+        default=512, ge=1, description="most channels of any layer before width_multiplier"
+    )
+    width_multiplier: float = Field(
+        default=1.0, gt=0, le=1, description="scales every channel count; 1 = as published"
+    )
+    combine: Literal["phi_simple"] = Field(
+        default="phi_simple",
+        description="how an image enters a discriminator block (paper, equation 11)",
+    )
+    mbstd_group_size: int = Field(
+        default=4,
+        ge=1,
+        description="samples per group of MinibatchStdDev (one layer in every block)",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelSpec:
+        check_resolution(self.resolution)
+        return self
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """Resolutions of the generator's outputs, lowest first."""
+        return scales(self.resolution)
+
+
+class LossSpec(Spec):
+    """Adversarial loss and its penalties."""
+
+    adversarial: Literal["wgan"] = Field(
+        description="`wgan`: critic loss of WGAN-GP (paper, section 3.1)"
+    )
+    gp_weight: float = Field(
+        default=10.0, ge=0, description="weight of the gradient penalty, averaged over scales"
+    )
+    gp_target: float = Field(
+        default=1.0, gt=0, description="gradient norm that the penalty asks for"
+    )
+    drift_weight: float = Field(
+        default=0.001, ge=0, description="weight of the squared score of the reals"
+    )
+
+
+class OptimizerSpec(Spec):
+    """The optimizer of both networks."""
+
+    algorithm: Literal["adam"] = Field(
+        default="adam", description="`adam`: what the authors' code runs for the paper's 'RMSprop'"
+    )
+    lr: float = Field(
+        default=0.003, gt=0, description="learning rate of both networks (paper: 0.003)"
+    )
+    beta1: float = Field(default=0.0, ge=0, lt=1, description="decay of the first moment")
+    beta2: float = Field(default=0.99, ge=0, lt=1, description="decay of the second moment")
+    eps: float = Field(default=1e-8, gt=0, description="added to the root of the second moment")
+
+
+class EmaSpec(Spec):
+    """Moving average of the generator's parameters: exactly one of the two fields."""
+
+    beta: float | None = Field(default=None, ge=0, lt=1, description="decay per generator step")
+    halflife_kimg: float | None = Field(
+        default=None, gt=0, description="half-life in thousands of images"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> EmaSpec:
+        if (self.beta is None) == (self.halflife_kimg is None):
+            raise ValueError("give exactly one of beta and halflife_kimg")
+        return self
+
+    def beta_for(self, batch_size: int) -> float:
+        """Decay of one step that shows `batch_size` images; 0.5 ** (batch / half-life) for a half-life."""
+        if self.beta is not None:
+            return self.beta
+        assert self.halflife_kimg is not None
+        return float(0.5 ** (batch_size / (self.halflife_kimg * 1000)))
+
+
+class TrainingSpec(Spec):
+    """Length, batch and bookkeeping of a training; all lengths in thousands of images shown."""
+
+    batch_size: int = Field(
+        ge=1, description="images per discriminator step and per generator step"
+    )
+    total_kimg: float = Field(
+        gt=0, description="length of the training in thousands of real images shown"
+    )
+    snapshot_kimg: float = Field(
+        gt=0, description="distance between snapshots (the networks that are measured)"
+    )
+    state_kimg: float = Field(
+        gt=0, description="distance between training states (what a resume needs)"
+    )
+    grid_kimg: float = Field(
+        gt=0, description="distance between grids of fixed latents at every scale"
+    )
+    stats_kimg: float = Field(gt=0, description="distance between lines of stats.jsonl")
+    num_threads: int = Field(
+        ge=1, description="CPU threads of torch; part of the spec because they change the bits"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="arithmetic inside the networks; parameters, statistics, images and scores stay float32",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainingSpec:
+        shown = kimg_to_nimg(self.total_kimg)
+        if shown < self.batch_size:
+            raise ValueError(
+                f"total_kimg {self.total_kimg} is {shown} images, less than one batch of {self.batch_size}"
+            )
+        return self
+
+    @property
+    def total_nimg(self) -> int:
+        """Images shown when the training ends: total_kimg rounded up to whole batches."""
+        return self.in_batches(self.total_kimg)
+
+    def in_batches(self, kimg: float) -> int:
+        """The first whole number of batches, in images, that shows at least `kimg` thousand; one at least."""
+        return max(1, -(-kimg_to_nimg(kimg) // self.batch_size)) * self.batch_size
+
+
+class EvaluationSpec(Spec):
+    """What is measured of every snapshot; not part of the run's fingerprint (nothing retrains for it)."""
+
+    protocols: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        min_length=1, description="names from msgbench/protocols.py"
+    )
+    batch_size: int = Field(
+        default=100, ge=1, description="images per pass through generator and extractor"
+    )
+
+
+class ExperimentSpec(Spec):
+    """One experiment, resolved: method x dataset x variation. A run is an experiment with a seed."""
+
+    method: str = Field(description="the method's key under `methods` in config.yaml")
+    dataset: DatasetSpec
+    model: ModelSpec
+    loss: LossSpec
+    optimizer: OptimizerSpec
+    ema: EmaSpec
+    training: TrainingSpec
+    evaluation: EvaluationSpec
+    seeds: Annotated[tuple[int, ...], Field(strict=False)] = Field(
+        min_length=1, description="one run for each seed"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> ExperimentSpec:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)} name one seed twice")
+        if any(seed < 0 for seed in self.seeds):
+            raise ValueError(
+                f"seeds {list(self.seeds)} are not allowed; allowed: whole numbers from 0"
+            )
+        group = min(self.model.mbstd_group_size, self.training.batch_size)
+        if self.training.batch_size % group:
+            raise ValueError(
+                f"training.batch_size {self.training.batch_size} is not a multiple of "
+                f"model.mbstd_group_size {self.model.mbstd_group_size}"
+            )
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of all that decides the bits of a training; paths, seeds and measuring are left out."""
+        payload = self.model_dump(
+            mode="json",
+            exclude={"method": True, "evaluation": True, "seeds": True, "dataset": {"path"}},
+        )
+        return fingerprint_of({"format": TRAINING_FORMAT, "experiment": payload})
+
+
+class RunSpec(Spec):
+    """spec.json of a run folder: everything that the commands after `plan` need to know."""
+
+    schema_: Literal["msgbench.run/1"] = Field(default="msgbench.run/1", alias="schema")
+    tier: Tier
+    experiment: str
+    seed: int = Field(ge=0)
+    fingerprint: str
+    spec: ExperimentSpec
+
+    @property
+    def run_id(self) -> str:
+        """`experiment/fingerprint[:8]/seed<k>`: the run's name in tables, logs and job names."""
+        return f"{self.experiment}/{self.fingerprint[:8]}/seed{self.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of spec.json."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @classmethod
+    def read(cls, run_dir: Path) -> RunSpec:
+        """spec.json of `run_dir`; raises ConfigError when it is missing, broken or edited by hand."""
+        path = run_dir / "spec.json"
+        try:
+            run = cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise ConfigError(
+                f"{run_dir}: is not a run directory (no spec.json); make one with `msgbench plan`"
+            ) from None
+        except ValueError as error:
+            first = str(error).splitlines()[0]
+            raise ConfigError(
+                f"{path}: is not a valid run spec ({first}); make it again with `msgbench plan`"
+            ) from None
+        if run.spec.fingerprint != run.fingerprint:
+            raise ConfigError(
+                f"{path}: its fingerprint is {run.fingerprint[:8]}, its content gives {run.spec.fingerprint[:8]}; "
+                "change the experiment in config.yaml instead of editing the spec"
+            )
+        return run

@@ -1,0 +1,167 @@
+"""The only place where a path under results/ is spelled; Snakefile and command line both ask it.
+
+One folder per tier. An experiment's edited spec is a new folder (its fingerprint is part of the path),
+so that nothing that cost compute time is overwritten. The methods accept Snakemake wildcards
+("{experiment}") as well as values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgbench.units import nimg_label
+
+FINGERPRINT_CHARS = 8
+
+# Inside a run directory.
+SPEC_JSON = "spec.json"
+TRAIN_JSON = "train.json"
+EVALUATE_JSON = "evaluate.json"
+JOB_JSON = "job.json"
+JOBS = "jobs"
+STATS_JSONL = "stats.jsonl"
+SNAPSHOTS = "snapshots"
+STATES = "states"
+GRIDS = "grids"
+METRICS = "metrics"
+TENSORBOARD = "tensorboard"
+LOGS = "logs"
+
+# Inside a tier.
+DATASETS = "datasets"
+
+# Inside a dataset store.
+MANIFEST_JSON = "manifest.json"
+REAL_JSON = "real.json"
+
+
+def short(fingerprint: str) -> str:
+    """The part of a fingerprint that stands in paths and tables."""
+    return fingerprint[:FINGERPRINT_CHARS]
+
+
+def stores_beside(store_dir: Path) -> list[Path]:
+    """Other stores of the same tier, of whatever dataset; for a store elsewhere those in the same folder."""
+    folder = store_dir.absolute()
+    found = set(folder.parent.glob(f"*/{MANIFEST_JSON}"))
+    if folder.parent.parent.name == DATASETS:
+        found |= set(folder.parent.parent.glob(f"*/*/{MANIFEST_JSON}"))
+    return sorted(manifest.parent for manifest in found if manifest.parent != folder)
+
+
+def snapshot_file(cur_nimg: int) -> str:
+    """Path of a snapshot inside its run directory."""
+    return f"{SNAPSHOTS}/snapshot-{nimg_label(cur_nimg)}.safetensors"
+
+
+def state_file(cur_nimg: int) -> str:
+    """Path of a training state inside its run directory."""
+    return f"{STATES}/training-state-{nimg_label(cur_nimg)}.pt"
+
+
+def grid_file(cur_nimg: int, scale: int) -> str:
+    """Path of the grid of fixed latents at one scale inside its run directory."""
+    return f"{GRIDS}/grid-{nimg_label(cur_nimg)}-{scale:04d}px.png"
+
+
+def record_file(protocol: str, cur_nimg: int) -> str:
+    """Path of one measured record inside its run directory."""
+    return f"{METRICS}/{protocol}/{nimg_label(cur_nimg)}.json"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one tier below the results folder."""
+
+    results: Path
+    tier: str
+
+    @property
+    def root(self) -> Path:
+        """Everything of the tier."""
+        return self.results / self.tier
+
+    def dataset_dir(self, name: str, fingerprint: str) -> Path:
+        """The store of a dataset; `fingerprint` is that of its recipe."""
+        return self.root / DATASETS / name / short(fingerprint)
+
+    def run_dir(self, experiment: str, fingerprint: str, seed: int | str) -> Path:
+        """The run of `experiment` with `seed`."""
+        return self.root / "runs" / experiment / short(fingerprint) / f"seed{seed}"
+
+    def run_dirs(self, experiments: Iterable[str]) -> list[Path]:
+        """Every planned run of `experiments` that exists, of whatever spec."""
+        found = [
+            spec.parent
+            for name in experiments
+            for spec in sorted((self.root / "runs" / name).glob(f"*/seed*/{SPEC_JSON}"))
+        ]
+        return sorted(found)
+
+    def published_json(self, experiment: str) -> Path:
+        """The published records of an experiment's run; its pictures lie in the folder of the same name."""
+        return self.results / "published" / f"{experiment}.json"
+
+    def table_csv(self, table: str) -> Path:
+        """A table."""
+        return self.root / "tables" / f"{table}.csv"
+
+    def figure(self, figure: str, suffix: str = "png") -> Path:
+        """A figure; the plotted numbers stand beside it with suffix `csv`."""
+        return self.root / "figures" / f"{figure}.{suffix}"
+
+    @property
+    def report_html(self) -> Path:
+        """The page a reviewer opens."""
+        return self.root / "report" / "index.html"
+
+    @property
+    def cache(self) -> Path:
+        """Statistics of real images, cached by content; may be deleted at any time."""
+        return self.root / "cache"
+
+    def log(self, name: str) -> Path:
+        """The log of a rule that belongs to no run."""
+        return self.root / "logs" / f"{name}.log"
+
+
+# Sources that decide a measured number. Their digest stands in every record and in the params of the
+# rules that measure; an edit there measures again, and never trains again. The models are not among them:
+# a generator that gives other images for the same parameters is a change of TRAINING_FORMAT.
+MEASURING_ROOMS = (
+    "metrics",
+    "sampling.py",
+    "snapshots.py",
+    "protocols.py",
+    "data/pixels.py",
+)
+# Sources that decide tables, figures and pages.
+ANALYSIS_ROOMS = ("analysis", "reference", "protocols.py")
+
+
+def source_digest(*rooms: str) -> str:
+    """Digest of the sources of `rooms` (files or folders of the package, e.g. "analysis", "sampling.py").
+
+    Stands in the `params` of rules that are cheap to make again, so that a mended table is remade.
+    """
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for room in rooms:
+        place = package / room
+        files = [place] if place.is_file() else sorted(place.rglob("*"))
+        for file in files:
+            if file.is_file() and file.suffix != ".pyc":
+                digest.update(str(file.relative_to(package)).encode())
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Digest of the contents of `files`, in their order; their places do not matter."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,233 @@
+"""Every way a configuration can be wrong: the exact sentence, through the command line, and nothing written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from msgbench.config import load_benchmark, merge, parse_override, resolve
+from msgbench.config.benchmark import read_yaml
+from msgbench.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+E3 = "cifar10-msg-progan-lr0.003"
+
+
+def experiment(section: str, **values: object) -> dict[str, object]:
+    """An override of one experiment."""
+    return {"experiments": {E3: {section: values}}}
+
+
+CASES = [
+    ("unknown top key", {"tierr": "smoke"}, "tierr: unknown key; did you mean 'tier'?"),
+    (
+        "unknown key in defaults",
+        {"defaults": {"optimizer": {"lrr": 0.1}}},
+        "defaults.optimizer.lrr: unknown key; did you mean 'lr'?",
+    ),
+    (
+        "unknown key in a method",
+        {"methods": {"msg-progan": {"model": {"with_multiplier": 1}}}},
+        "methods.msg-progan.model.with_multiplier: unknown key; did you mean 'width_multiplier'?",
+    ),
+    (
+        "unknown key in an experiment",
+        experiment("training", batchsize=4),
+        f"experiments.{E3}.training.batchsize: unknown key; did you mean 'batch_size'?",
+    ),
+    (
+        "unknown key in a tier",
+        {"tiers": {"smoke": {"defaults": {"training": {"total": 4}}}}},
+        "tiers.smoke.defaults.training.total: unknown key; did you mean 'total_kimg'?",
+    ),
+    (
+        "unknown key in a table row",
+        {"tables": {"table3": {"rows": [{"reference": "x", "experimnt": E3}]}}},
+        "tables.table3.rows.0.experimnt: unknown key; did you mean 'experiment'?",
+    ),
+    (
+        "unknown key in a stand-in",
+        {"datasets": {"cifar10": {"stand_in": {"sauce": "embedded"}}}},
+        "datasets.cifar10.stand_in.sauce: unknown key; did you mean 'source'?",
+    ),
+    (
+        "wrong type",
+        {"defaults": {"optimizer": {"lr": "fast"}}},
+        "defaults.optimizer.lr: 'fast' is not allowed; allowed: a number",
+    ),
+    (
+        "a number as text is no number",
+        {"defaults": {"optimizer": {"lr": "0.003"}}},
+        "defaults.optimizer.lr: '0.003' is not allowed; allowed: a number",
+    ),
+    (
+        "a fraction for a whole number",
+        experiment("training", batch_size=2.5),
+        f"experiments.{E3}.training.batch_size: 2.5 is not allowed; allowed: a whole number",
+    ),
+    (
+        "yes for a number",
+        {"defaults": {"optimizer": {"lr": True}}},
+        "defaults.optimizer.lr: True is not allowed; allowed: a number",
+    ),
+    (
+        "below range",
+        {"defaults": {"optimizer": {"lr": 0}}},
+        "defaults.optimizer.lr: 0 is not allowed; allowed: a number greater than 0.0",
+    ),
+    (
+        "above range",
+        {"methods": {"msg-progan": {"model": {"width_multiplier": 1.5}}}},
+        "methods.msg-progan.model.width_multiplier: 1.5 is not allowed; "
+        "allowed: a number of at most 1.0",
+    ),
+    ("unknown tier", {"tier": "smok"}, "tier: 'smok' is not allowed; allowed: smoke, mini, paper"),
+    (
+        "unknown choice",
+        {"methods": {"msg-progan": {"loss": {"adversarial": "hinge"}}}},
+        "methods.msg-progan.loss.adversarial: 'hinge' is not allowed; allowed: wgan",
+    ),
+    (
+        "a section that is no mapping",
+        {"datasets": {"cifar10": 5}},
+        "datasets.cifar10: 5 is not allowed; allowed: a mapping of keys and values",
+    ),
+    (
+        "a list that is no list",
+        {"defaults": {"seeds": 0}},
+        "defaults.seeds: 0 is not allowed; allowed: a list",
+    ),
+    (
+        "no seed",
+        {"tiers": {"smoke": {"defaults": {"seeds": []}}}},
+        "tiers.smoke.defaults.seeds: [] is not allowed; allowed: at least 1 entries",
+    ),
+    (
+        "a seed twice",
+        {"tiers": {"smoke": {"defaults": {"seeds": [1, 1]}}}},
+        "experiments.cifar10-msg-progan-lr0.003: seeds [1, 1] name one seed twice",
+    ),
+    (
+        "a bad name",
+        {"experiments": {"My Run": {"method": "msg-progan", "dataset": "cifar10"}}},
+        "experiments.My Run: 'My Run' is not allowed; allowed: lower-case letters, digits and . _ -",
+    ),
+    (
+        "unknown method",
+        {"experiments": {E3: {"method": "msg-progn"}}},
+        f"experiments.{E3}.method: 'msg-progn' is no method; did you mean 'msg-progan'?",
+    ),
+    (
+        "unknown dataset",
+        {"experiments": {E3: {"dataset": "cifar"}}},
+        f"experiments.{E3}.dataset: 'cifar' is no dataset; did you mean 'cifar10'?",
+    ),
+    (
+        "unknown experiment in a tier",
+        {"tiers": {"smoke": {"experiments": {"cifar10-msg-progan-lr0.03": {}}}}},
+        "tiers.smoke.experiments.cifar10-msg-progan-lr0.03: no such entry; "
+        "did you mean 'cifar10-msg-progan-lr0.003'?",
+    ),
+    (
+        "unknown protocol in a table of another tier",
+        {"tables": {"table3": {"protocol": "is50"}}},
+        "tables.table3.protocol: 'is50' is no protocol; did you mean 'is50k'?",
+    ),
+    (
+        "unknown experiment in a table",
+        {"tables": {"table3": {"rows": [{"reference": "x", "experiment": "y"}]}}},
+        "tables.table3.rows.0.experiment: 'y' is no experiment; allowed: "
+        "cifar10-first-training, cifar10-five-minutes, cifar10-msg-progan-lr0.001, cifar10-msg-progan-lr0.003, "
+        "cifar10-msg-progan-lr0.005, cifar10-msg-progan-lr0.01",
+    ),
+    (
+        "a row that shows nothing",
+        {"tables": {"table3": {"rows": [{"reference": "x"}]}}},
+        "tables.table3.rows.0: give exactly one of experiment and real_images",
+    ),
+    (
+        "resolution that is no power of two",
+        {"datasets": {"cifar10": {"resolution": 33}}},
+        "datasets.cifar10: resolution 33 is not allowed; allowed: a power of two from 8 to 1024",
+    ),
+    (
+        "two ways to average",
+        {"tiers": {"smoke": {"defaults": {"ema": {"beta": 0.9, "halflife_kimg": 1}}}}},
+        "tiers.smoke.defaults.ema: give exactly one of beta and halflife_kimg",
+    ),
+    (
+        "batch that does not fit the groups",
+        {"tiers": {"smoke": {"defaults": {"training": {"batch_size": 6}}}}},
+        f"experiments.{E3}: training.batch_size 6 is not a multiple of model.mbstd_group_size 4",
+    ),
+    (
+        "shorter than one batch",
+        {"tiers": {"smoke": {"defaults": {"training": {"total_kimg": 0.001}}}}},
+        f"experiments.{E3}.training: total_kimg 0.001 is 1 images, less than one batch of 8",
+    ),
+    (
+        "a required value is missing",
+        {"experiments": {"new": {"method": "msg-progan", "dataset": "cifar10"}},
+         "tiers": {"smoke": {"defaults": {"training": {"batch_size": None}}}}},
+        "tiers.smoke.defaults.training.batch_size: None is not allowed; allowed: a whole number",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_wrong_configurations_get_one_sentence(override: dict[str, object], expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(merge(read_yaml(ROOT / "config.yaml"), override))
+    assert str(caught.value) == expected
+
+
+FILES = [
+    ("missing", None, "{path}: no such file"),
+    ("empty", "", "{path}: holds NoneType, a mapping of sections is needed"),
+    ("a list", "- a\n", "{path}: holds list, a mapping of sections is needed"),
+    (
+        "broken YAML",
+        "tier: [smoke\nresults: x\n",
+        "{path}, line 2: is not valid YAML (expected ',' or ']', but got ':')",
+    ),
+    ("a key twice", "tier: smoke\ntier: mini\n", "{path}: line 2: the key 'tier' stands twice"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [case[1:] for case in FILES], ids=[c[0] for c in FILES]
+)
+def test_unreadable_files_get_one_sentence_and_exit_code_2(
+    tmp_path: Path, text: str | None, expected: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    if text is not None:
+        path.write_text(text)
+    before = sorted(tmp_path.iterdir())
+    done = subprocess.run(
+        [sys.executable, "-m", "msgbench.cli", "plan", "--config", str(path)],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.stderr == f"msgbench: error: {expected.format(path=path)}\n"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_numbers_in_exponent_form_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("a: 1e-8\nb: 3E4\nc: 1e-8x\nd: 12e3\n")
+    assert read_yaml(path) == {"a": 1e-8, "b": 3e4, "c": "1e-8x", "d": 12e3}
+
+
+def test_overrides_reach_keys_with_dots() -> None:
+    parsed = parse_override(json.dumps(["experiments", E3, "optimizer", "lr"]) + "=0.5")
+    assert load_benchmark(ROOT / "config.yaml", parsed).experiments[E3].optimizer.lr == 0.5
+    assert parse_override("defaults.seeds=[1, 2]") == {"defaults": {"seeds": [1, 2]}}
+    with pytest.raises(ConfigError, match=r"is not of the form key\.path=value"):
+        parse_override("defaults.seeds")
