@@ -1,0 +1,182 @@
+"""What an extractor sees in a dataset's real images, computed once and cached by content.
+
+The key of a cache file is a digest of everything that decides its numbers: the store's fingerprint, how many images,
+the extractor's name and weights, the layer, and the format version. A changed dataset therefore never meets an old
+file. Files are written atomically, checked when read, and ignored (and replaced) when anything about them is wrong, so
+that any number of processes may share a cache folder and anyone may delete it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from msgbench.config import fingerprint_of
+from msgbench.console import Progress, say
+from msgbench.data.store import Store
+from msgbench.errors import MeasurementError
+from msgbench.metrics.fidelity import Extractor, Statistics, statistics
+from msgbench.protocols import Protocol
+from msgbench.records import atomic_file
+
+# Bumped by hand when the same images would give other numbers.
+CACHE_FORMAT = 1
+CACHE_FOLDER = "real-statistics"
+_METADATA_KEY = "msgbench"
+
+
+def real_count(store: Store, protocol: Protocol) -> int:
+    """How many real images `protocol` uses of `store`: the first `num_real`, or all.
+
+    Raises MeasurementError when the store has fewer than the protocol asks for.
+    """
+    available = len(store)
+    if protocol.num_real is None:
+        return available
+    if available < protocol.num_real:
+        raise MeasurementError(
+            f"{protocol.name}: needs {protocol.num_real:,} real images, the store of dataset "
+            f"{store.manifest.name} has {available:,}"
+        )
+    return protocol.num_real
+
+
+def image_batches(
+    images: NDArray[np.uint8],
+    count: int,
+    batch_size: int,
+    on_batch: Callable[[int], None] | None = None,
+) -> Iterator[Tensor]:
+    """The first `count` of `images` (uint8 [N, R, R, 3]) as uint8 [n, 3, R, R]; `on_batch` is told each size."""
+    for start in range(0, count, batch_size):
+        batch = np.ascontiguousarray(
+            images[start : min(start + batch_size, count)].transpose(0, 3, 1, 2)
+        )
+        yield torch.from_numpy(batch)
+        if on_batch is not None:
+            on_batch(len(batch))
+
+
+class RealReference:
+    """The first `count` images of `store` as `extractor` sees them: FID's statistics and KID's features.
+
+    Nothing is computed before it is asked for; what was computed stays in memory and, under `cache`, on disk.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        count: int,
+        extractor: Extractor,
+        cache: Path | None,
+        batch_size: int = 100,
+    ) -> None:
+        assert 0 < count <= len(store)
+        self.store, self.count, self.extractor = store, count, extractor
+        self.batch_size = batch_size
+        self._cache = None if cache is None else cache / CACHE_FOLDER
+        self._features: Tensor | None = None
+        self._statistics: Statistics | None = None
+        self._extracted: dict[str, Tensor] = {}
+
+    def statistics(self) -> Statistics:
+        """Mean and covariance of the layer that FID uses."""
+        if self._statistics is None:
+            layer = self.extractor.layer_for("fid")
+            cached = self._load("statistics", layer)
+            if cached is None:
+                self._statistics = statistics(self._extract(layer))
+                tensors = {
+                    "mean": torch.from_numpy(self._statistics.mean),
+                    "covariance": torch.from_numpy(self._statistics.covariance),
+                }
+                self._save("statistics", layer, tensors)
+            else:
+                self._statistics = Statistics(
+                    cached["mean"].numpy(), cached["covariance"].numpy(), self.count
+                )
+        return self._statistics
+
+    def features(self) -> Tensor:
+        """float32 [count, F] of the layer that KID uses, in the order of the store."""
+        if self._features is None:
+            layer = self.extractor.layer_for("kid")
+            cached = self._load("features", layer)
+            if cached is None:
+                self._features = self._extract(layer)
+                self._save("features", layer, {"features": self._features})
+            else:
+                self._features = cached["features"]
+        return self._features
+
+    def cache_file(self, kind: str, layer: str) -> Path | None:
+        """Where `kind` ("statistics" or "features") of `layer` is cached; None without a cache."""
+        if self._cache is None:
+            return None
+        return self._cache / f"{fingerprint_of(self._key(kind, layer))[:32]}.safetensors"
+
+    def _key(self, kind: str, layer: str) -> dict[str, Any]:
+        return {
+            "format": CACHE_FORMAT,
+            "kind": kind,
+            "dataset": self.store.manifest.fingerprint,
+            "count": self.count,
+            "extractor": self.extractor.weights.identity(),
+            "layer": layer,
+        }
+
+    def _extract(self, layer: str) -> Tensor:
+        """float32 [count, C] of `layer`; the images go through the extractor once for all its layers."""
+        if layer not in self._extracted:
+            with Progress(
+                f"real images of {self.store.manifest.name}", self.count, "images"
+            ) as progress:
+                batches = image_batches(
+                    self.store.images, self.count, self.batch_size, progress.advance
+                )
+                self._extracted = self.extractor.features(batches).layers
+        return self._extracted[layer]
+
+    def _save(self, kind: str, layer: str, tensors: dict[str, Tensor]) -> None:
+        path = self.cache_file(kind, layer)
+        if path is None:
+            return
+        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        note = {"key": self._key(kind, layer), "sha256": _digest(tensors)}
+        blob = serialise(tensors, metadata={_METADATA_KEY: json.dumps(note, sort_keys=True)})
+        with atomic_file(path) as file:
+            file.write(blob)
+
+    def _load(self, kind: str, layer: str) -> dict[str, Tensor] | None:
+        path = self.cache_file(kind, layer)
+        if path is None or not path.exists():
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                note = json.loads((file.metadata() or {})[_METADATA_KEY])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            sound = note["key"] == self._key(kind, layer) and note["sha256"] == _digest(tensors)
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+            sound = False
+        if not sound:
+            say(f"{path}: is damaged; computing these real statistics again")
+            return None
+        return tensors
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

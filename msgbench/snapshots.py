@@ -1,0 +1,110 @@
+"""The treaty between training and measuring: the averaged generator G_ema as a safetensors file.
+
+The file's metadata says everything that is needed to rebuild the network and to know where it comes from; there is no
+code in it. It is not a training state: optimizer, discriminator and the raw generator live in training/state.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor, nn
+
+from msgbench.config.specs import EmaSpec, ModelSpec, Spec
+from msgbench.errors import SnapshotError
+from msgbench.models.build import build_generator
+from msgbench.records import atomic_file
+
+SNAPSHOT_SCHEMA: Literal["msgbench.snapshot/1"] = "msgbench.snapshot/1"
+# The one key of the safetensors metadata; its value is a SnapshotMeta as JSON.
+METADATA_KEY = "msgbench"
+
+
+class SnapshotMeta(Spec):
+    """What a snapshot says about itself."""
+
+    schema_: Literal["msgbench.snapshot/1"] = Field(default=SNAPSHOT_SCHEMA, alias="schema")
+    model: ModelSpec
+    run: str = Field(description="RunSpec.run_id of the run that made it")
+    experiment: str
+    seed: int = Field(ge=0)
+    cur_nimg: int = Field(ge=0, description="real images shown when it was taken")
+    run_fingerprint: str
+    dataset_fingerprint: str = Field(
+        description="fingerprint of the store's manifest that the run trained on"
+    )
+    ema: EmaSpec = Field(description="the moving average that made these parameters")
+
+
+def save_snapshot(path: Path, G_ema: nn.Module, meta: SnapshotMeta) -> None:
+    """Writes `G_ema` with `meta` to `path`, atomically; equal parameters and meta give equal bytes."""
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in G_ema.state_dict().items()
+    }
+    blob = serialise(tensors, metadata={METADATA_KEY: meta.model_dump_json(by_alias=True)})
+    with atomic_file(path) as file:
+        file.write(blob)
+
+
+def read_meta(path: Path) -> SnapshotMeta:
+    """The metadata of the snapshot at `path`, without its tensors; SnapshotError as load_snapshot."""
+    return _read(path, with_tensors=False)[0]
+
+
+def load_snapshot(path: Path, device: str | torch.device = "cpu") -> tuple[nn.Module, SnapshotMeta]:
+    """The generator at `path` on `device`, in eval mode and without gradients, and its metadata.
+
+    Raises SnapshotError when the file is missing, truncated, of another program, or its tensors do not fit the model
+    that its metadata describes.
+    """
+    meta, tensors = _read(path, with_tensors=True)
+    G = build_generator(meta.model)
+    _check_fit(path, tensors, G.state_dict())
+    G.load_state_dict(tensors)
+    return G.to(device).eval().requires_grad_(False), meta
+
+
+def _read(path: Path, with_tensors: bool) -> tuple[SnapshotMeta, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise SnapshotError(f"{path}: no such snapshot") from None
+    except (OSError, SafetensorError):
+        raise SnapshotError(f"{path}: is truncated or not a safetensors file") from None
+    if METADATA_KEY not in metadata:
+        raise SnapshotError(
+            f"{path}: is a safetensors file of another program, not a snapshot of msgbench"
+        )
+    try:
+        return SnapshotMeta.model_validate_json(metadata[METADATA_KEY]), tensors
+    except ValidationError as error:
+        field = ".".join(str(part) for part in error.errors()[0]["loc"]) or "metadata"
+        raise SnapshotError(
+            f"{path}: its metadata does not follow {SNAPSHOT_SCHEMA} ({field}: {error.errors()[0]['msg']})"
+        ) from None
+
+
+def _check_fit(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    for name in sorted(expected.keys() - tensors.keys()):
+        raise SnapshotError(
+            f"{path}: tensor {name} is missing, the generator of its metadata needs it"
+        )
+    for name in sorted(tensors.keys() - expected.keys()):
+        raise SnapshotError(f"{path}: tensor {name} has no place in the generator of its metadata")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
+            raise SnapshotError(
+                f"{path}: tensor {name} is {_describe(tensor)}, the generator of its metadata needs "
+                f"{_describe(expected[name])}"
+            )
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

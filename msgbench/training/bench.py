@@ -1,0 +1,143 @@
+"""Speed of a training step, measured beside a plain one in the same call.
+
+One row a method, resolution and precision: images/s of a full step (one discriminator and one generator
+update), the arithmetic it does per second, and the ratio to the plain eager float32 step: what one
+writes first, without channels_last, with D's gradients in the generator step. Rounds of all rows
+alternate, so that a drifting machine moves all of them; the median round counts.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from msgbench.config import RunSpec
+from msgbench.console import Progress
+from msgbench.data.pyramid import real_pyramid
+from msgbench.device import device_name, make_reproducible, peak_memory_mb
+from msgbench.losses.adversarial import wgan_g_loss
+from msgbench.losses.wgan_gp import wgan_gp_d_loss
+from msgbench.training.networks import Networks, seeded, update_ema
+from msgbench.training.steps import discriminator_step, draw_latents, generator_step
+
+PLAIN = "plain float32"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: a run's spec, and whether its step is the plain one."""
+
+    label: str
+    run: RunSpec
+    flop_per_image: float
+    plain: bool = False
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Result of one case."""
+
+    label: str
+    method: str
+    resolution: int
+    precision: str
+    batch_size: int
+    threads: int
+    device: str
+    seconds_per_step: float
+    images_per_second: float
+    gflop_per_second: float
+    ratio_to_plain: float
+    peak_memory_mb: float
+
+
+def bench(cases: Sequence[Case], device: torch.device, rounds: int, threads: int) -> list[Timing]:
+    """Time `cases` (one of them plain) in alternating rounds of one step; the first round only warms up."""
+    assert sum(case.plain for case in cases) == 1, "one plain case to compare with"
+    make_reproducible(threads)
+    steps = {case.label: _prepare(case, device) for case in cases}
+    seconds: dict[str, list[float]] = {case.label: [] for case in cases}
+    with Progress("bench", (rounds + 1) * len(cases), "steps") as progress:
+        for number in range(rounds + 1):
+            for label, step in steps.items():
+                taken = _timed(step, device)
+                if number > 0:
+                    seconds[label].append(taken)
+                progress.advance()
+    medians = {label: statistics.median(values) for label, values in seconds.items()}
+    plain = medians[next(case.label for case in cases if case.plain)]
+    return [_timing(case, medians[case.label], plain, device, threads) for case in cases]
+
+
+def _timing(case: Case, seconds: float, plain: float, device: torch.device, threads: int) -> Timing:
+    spec, batch = case.run.spec, case.run.spec.training.batch_size
+    return Timing(
+        label=case.label,
+        method=spec.method,
+        resolution=spec.model.resolution,
+        precision=spec.training.precision,
+        batch_size=batch,
+        threads=threads,
+        device=device_name(device),
+        seconds_per_step=round(seconds, 5),
+        images_per_second=round(batch / seconds, 4),
+        gflop_per_second=round(case.flop_per_image * batch / seconds / 1e9, 2),
+        ratio_to_plain=round(plain / seconds, 3),
+        peak_memory_mb=round(peak_memory_mb(device)),
+    )
+
+
+def _timed(step: Callable[[], None], device: torch.device) -> float:
+    _synchronise(device)
+    began = time.perf_counter()
+    step()
+    _synchronise(device)
+    return time.perf_counter() - began
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _prepare(case: Case, device: torch.device) -> Callable[[], None]:
+    run, spec = case.run, case.run.spec
+    nets = Networks.build(run, device, plain=case.plain)
+    batch, side = spec.training.batch_size, spec.model.resolution
+    x = torch.rand(batch, 3, side, side, generator=seeded(0, 0, "bench")).to(device) * 2 - 1
+    beta = spec.ema.beta_for(batch)
+
+    def step() -> None:
+        reals = real_pyramid(x)
+        if case.plain:
+            _plain_step(nets, reals, run)
+        else:
+            discriminator_step(nets, reals, run, 0)
+            generator_step(nets, run, batch, 0)
+        update_ema(nets.G_ema, nets.G, beta)
+
+    return step
+
+
+def _plain_step(nets: Networks, reals: Sequence[torch.Tensor], run: RunSpec) -> None:
+    """The step as one writes it first; the same mathematics as the real one."""
+    loss_spec, batch = run.spec.loss, len(reals[0])
+    device = reals[0].device
+    with torch.no_grad():
+        fakes = nets.G(draw_latents(run, batch, 0, "latents-d", device))
+    u = torch.rand(batch, generator=seeded(run.seed, 0, "interpolation")).to(device)
+    d_loss = wgan_gp_d_loss(
+        nets.D, reals, fakes, u,
+        gp_weight=loss_spec.gp_weight, gp_target=loss_spec.gp_target, drift_weight=loss_spec.drift_weight,
+    )  # fmt: skip
+    nets.opt_D.zero_grad()
+    d_loss.total.backward()
+    nets.opt_D.step()
+    g_loss = wgan_g_loss(nets.D(nets.G(draw_latents(run, batch, 0, "latents-g", device))))
+    nets.opt_G.zero_grad()
+    g_loss.backward()
+    nets.opt_G.step()

@@ -1,0 +1,237 @@
+"""The training loop of every method: read `train` first, it is the whole story.
+
+Running it again is resuming it: it goes on from the newest whole training state, and on a finished run it
+returns at once. A killed and resumed training ends with the same bits as an uninterrupted one, because
+all randomness is derived from (seed, cur_nimg) and the state holds everything else.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from msgbench.config import RunSpec
+from msgbench.console import Progress, say
+from msgbench.data.pyramid import real_pyramid
+from msgbench.data.sampler import batch_indices, load_batch, mirror_flags
+from msgbench.data.store import Store
+from msgbench.device import choose_device, device_name, make_reproducible, peak_memory_mb
+from msgbench.errors import StoppedBySignal, TrainingError
+from msgbench.layout import GRIDS, SNAPSHOTS, STATES, TRAIN_JSON, snapshot_file
+from msgbench.locks import FolderLock
+from msgbench.records import provenance, read_json, remove_temporaries, sha256_file, write_json
+from msgbench.snapshots import SnapshotMeta, save_snapshot
+from msgbench.training.grids import write_grids
+from msgbench.training.interrupt import OnTerm, StopRequest
+from msgbench.training.ledger import Ledger
+from msgbench.training.networks import Networks, update_ema
+from msgbench.training.state import STATE_SCHEMA, load_latest, require_same, save_state
+from msgbench.training.stats import StatsWriter
+from msgbench.training.steps import discriminator_step, generator_step
+from msgbench.units import nimg_to_kimg
+
+TRAIN_SCHEMA = "msgbench.train/1"
+
+
+def train(
+    run_dir: Path, store_dir: Path, device: str = "auto", on_term: OnTerm = "stop"
+) -> dict[str, Any]:
+    """Train the run in `run_dir` on the store in `store_dir` to its end; returns train.json's content.
+
+    Raises TrainingError (non-finite loss, foreign or unreadable state), DatasetError (store),
+    ConfigError (spec.json) and StoppedBySignal after a SIGINT or SIGTERM, when the state is saved.
+    A second process on the same run waits for the first and returns its result.
+    """
+    run = RunSpec.read(run_dir)
+    store = Store.open(store_dir)
+    with FolderLock(run_dir, "train", wait=True, say=say):
+        for folder in (run_dir, *(run_dir / name for name in (STATES, SNAPSHOTS, GRIDS))):
+            remove_temporaries(folder)
+        finished = _finished(run_dir, run, store)
+        if finished is not None:
+            say(f"{run.run_id}: already trained ({finished['cur_nimg'] / 1000:g} kimg)")
+            return finished
+        with StopRequest(on_term) as stop:
+            return _Training(run_dir, run, store, choose_device(device)).run_to_end(stop)
+
+
+class _Training:
+    """One attempt at a run: the loop and what it needs at hand."""
+
+    def __init__(self, run_dir: Path, run: RunSpec, store: Store, device: torch.device) -> None:
+        self.run_dir, self.run, self.store, self.device = run_dir, run, store, device
+        self.spec = run.spec.training
+        self.beta = run.spec.ema.beta_for(self.spec.batch_size)
+        make_reproducible(self.spec.num_threads)
+        self.nets = Networks.build(run, device)
+        state = load_latest(run_dir, run, store.manifest.fingerprint, say) or {}
+        if state:
+            self.nets.load_state_dict(state["networks"])
+            say(f"{run.run_id}: goes on from {nimg_to_kimg(state['cur_nimg']):g} kimg")
+        self.cur_nimg: int = state.get("cur_nimg", 0)
+        self._pending = state.get("stats")
+        self.ledger = Ledger(state.get("ledger"))
+        self._data_seconds, self._data_since = 0.0, time.perf_counter()
+        self._note = ""
+
+    def run_to_end(self, stop: StopRequest) -> dict[str, Any]:
+        """The loop. Every phase has its name."""
+        spec, total = self.spec, self.spec.total_nimg
+        self.ledger.begin(self.cur_nimg, device_name(self.device))
+        with (
+            StatsWriter(self.run_dir, self.cur_nimg) as self.stats,
+            Progress(
+                f"train {self.run.run_id}", total, "img", start=self.cur_nimg
+            ) as self.progress,
+        ):
+            if self._pending is not None:
+                self.stats.restore(self._pending)
+            start = self.cur_nimg
+            while self.cur_nimg < total:
+                if self._due(spec.snapshot_kimg):
+                    self._snapshot()
+                if self._due(spec.grid_kimg):
+                    write_grids(self.run_dir, self.run, self.nets.G_ema, self.cur_nimg)
+                if stop.signum is not None:
+                    self._stop(stop.signum)
+                if stop.save_now or (self._due(spec.state_kimg) and self.cur_nimg > start):
+                    self._save_state()
+                    stop.save_now = False
+                reals = real_pyramid(self._timed_batch())
+                stats = discriminator_step(self.nets, reals, self.run, self.cur_nimg)
+                stats |= generator_step(self.nets, self.run, spec.batch_size, self.cur_nimg)
+                update_ema(self.nets.G_ema, self.nets.G, self.beta)
+                self.cur_nimg += spec.batch_size
+                self._report(stats)
+            self._snapshot()
+            write_grids(self.run_dir, self.run, self.nets.G_ema, self.cur_nimg)
+            self._save_state("finished")
+        return self._finish()
+
+    def _due(self, every_kimg: float) -> bool:
+        return self.cur_nimg % self.spec.in_batches(every_kimg) == 0
+
+    def _timed_batch(self) -> torch.Tensor:
+        """The next batch, and the time that the step waited for it."""
+        began = time.perf_counter()
+        batch = self._next_batch()
+        self._data_seconds += time.perf_counter() - began
+        return batch
+
+    def _next_batch(self) -> torch.Tensor:
+        """Real images [N, 3, R, R] float32 in [-1, 1] of this moment, mirrored if the dataset is."""
+        seed, batch_size = self.run.seed, self.spec.batch_size
+        indices = batch_indices(len(self.store), seed, self.cur_nimg, batch_size)
+        mirrored = self.run.spec.dataset.mirror
+        flags = mirror_flags(seed, self.cur_nimg, batch_size) if mirrored else None
+        return load_batch(self.store, indices, flags, self.device)
+
+    def _report(self, stats: dict[str, float]) -> None:
+        self.stats.add(stats)
+        if self._due(self.spec.stats_kimg) or self.cur_nimg >= self.spec.total_nimg:
+            memory_mb = peak_memory_mb(self.device)
+            data_wait = self._data_wait()
+            means = self.stats.write(
+                self.cur_nimg,
+                images_per_second=round(self.progress.rate, 3),
+                seconds=self.ledger.seconds,
+                data_wait=round(data_wait, 5),
+                memory_mb=round(memory_mb, 1),
+            )
+            self._note = (
+                f"loss D {means['loss_d']:.3g}, G {means['loss_g']:.3g}, "
+                f"data wait {data_wait:.1%}, {memory_mb:.0f} MB"
+            )
+        self.ledger.note(self.cur_nimg)
+        self.progress.advance_to(self.cur_nimg, self._note)
+
+    def _data_wait(self) -> float:
+        """Fraction of the time since the last call that steps waited for images."""
+        now = time.perf_counter()
+        fraction = self._data_seconds / max(now - self._data_since, 1e-9)
+        self._data_seconds, self._data_since = 0.0, now
+        return fraction
+
+    def _snapshot(self) -> None:
+        meta = SnapshotMeta(
+            model=self.run.spec.model,
+            run=self.run.run_id,
+            experiment=self.run.experiment,
+            seed=self.run.seed,
+            cur_nimg=self.cur_nimg,
+            run_fingerprint=self.run.fingerprint,
+            dataset_fingerprint=self.store.manifest.fingerprint,
+            ema=self.run.spec.ema,
+        )
+        file = snapshot_file(self.cur_nimg)
+        save_snapshot(self.run_dir / file, self.nets.G_ema, meta)
+        self.ledger.add_snapshot(file, self.cur_nimg, sha256_file(self.run_dir / file))
+
+    def _save_state(self, ended: str | None = None) -> None:
+        self.ledger.note(self.cur_nimg, ended)
+        self.stats.sync()
+        save_state(
+            self.run_dir,
+            {
+                "schema": STATE_SCHEMA,
+                "fingerprint": self.run.fingerprint,
+                "seed": self.run.seed,
+                "dataset_fingerprint": self.store.manifest.fingerprint,
+                "cur_nimg": self.cur_nimg,
+                "networks": self.nets.state_dict(),
+                "stats": self.stats.pending(),
+                "ledger": self.ledger.to_json(),
+            },
+        )
+
+    def _stop(self, signum: int) -> None:
+        name = signal.Signals(signum).name
+        self._save_state(name)
+        say(f"{self.run.run_id}: {name}, saved at {nimg_to_kimg(self.cur_nimg):g} kimg and stopped")
+        raise StoppedBySignal(signum)
+
+    def _finish(self) -> dict[str, Any]:
+        ledger = self.ledger
+        require_snapshots(self.run_dir, ledger.snapshots)
+        content = {
+            "schema": TRAIN_SCHEMA,
+            "run": self.run.run_id,
+            "experiment": self.run.experiment,
+            "seed": self.run.seed,
+            "tier": self.run.tier,
+            "fingerprint": self.run.fingerprint,
+            "dataset_fingerprint": self.store.manifest.fingerprint,
+            "cur_nimg": self.cur_nimg,
+            "seconds": ledger.seconds,
+            "images_per_second": round(self.cur_nimg / max(ledger.seconds, 1e-3), 3),
+            "peak_memory_mb": round(peak_memory_mb(self.device), 1),
+            **ledger.to_json(),
+            "provenance": provenance(device_name(self.device), ledger.seconds),
+        }
+        write_json(self.run_dir / TRAIN_JSON, content)
+        return content
+
+
+def _finished(run_dir: Path, run: RunSpec, store: Store) -> dict[str, Any] | None:
+    """train.json of a finished run whose snapshots are all there, else None; refuses a foreign one."""
+    path = run_dir / TRAIN_JSON
+    if not path.exists():
+        return None
+    content: dict[str, Any] = read_json(path)
+    require_same(path, content, run, store.manifest.fingerprint)
+    require_snapshots(run_dir, content["snapshots"])
+    return content
+
+
+def require_snapshots(run_dir: Path, snapshots: list[dict[str, Any]]) -> None:
+    """Raise TrainingError when a snapshot that was taken is gone: it cannot be made again from what is left."""
+    for entry in snapshots:
+        if not (run_dir / entry["file"]).exists():
+            raise TrainingError(
+                f"{run_dir / entry['file']}: this snapshot was taken and is gone; restore it, "
+                "or remove the run directory to train again"
+            )

@@ -1,0 +1,178 @@
+"""Statistics of real images: cached equals uncached, and a cache file serves only what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from msgbench.config import DatasetSpec
+from msgbench.data.prepare import prepare
+from msgbench.data.store import Store
+from msgbench.errors import MeasurementError
+from msgbench.metrics.extractors.weights import ExtractorWeights, resolve_weights
+from msgbench.metrics.fidelity import Extractor, Features
+from msgbench.metrics.real_statistics import RealReference, image_batches, real_count
+from msgbench.protocols import SMALL, Protocol
+
+
+class CountingExtractor(Extractor):
+    """The small extractor, counting the passes over an image set."""
+
+    def __init__(self) -> None:
+        super().__init__(resolve_weights(SMALL))
+        self.passes = 0
+
+    def features(self, batches: Iterable[Tensor]) -> Features:
+        self.passes += 1
+        return super().features(batches)
+
+
+@pytest.fixture
+def counting() -> CountingExtractor:
+    return CountingExtractor()
+
+
+def test_image_batches_keep_order_and_content(drawn_store: Store) -> None:
+    sizes: list[int] = []
+    batches = list(image_batches(drawn_store.images, 70, 32, sizes.append))
+    assert sizes == [32, 32, 6]
+    joined = torch.cat(batches)
+    assert joined.dtype == torch.uint8
+    np.testing.assert_array_equal(joined.permute(0, 2, 3, 1), drawn_store.images[:70])
+
+
+def test_cached_equals_uncached(
+    drawn_store: Store, counting: CountingExtractor, tmp_path: Path
+) -> None:
+    uncached = RealReference(drawn_store, 100, counting, cache=None)
+    first = RealReference(drawn_store, 100, counting, cache=tmp_path)
+    assert counting.passes == 0  # nothing before it is asked for
+    expected_statistics, expected_features = uncached.statistics(), uncached.features()
+    assert counting.passes == 1  # one pass serves both
+    first.statistics(), first.features()
+    again = RealReference(drawn_store, 100, counting, cache=tmp_path)
+    found_statistics, found_features = again.statistics(), again.features()
+    assert counting.passes == 2
+    np.testing.assert_array_equal(found_statistics.mean, expected_statistics.mean)
+    np.testing.assert_array_equal(found_statistics.covariance, expected_statistics.covariance)
+    assert found_statistics.mean.dtype == np.float64
+    assert found_statistics.count == 100
+    assert torch.equal(found_features, expected_features)
+    assert list(found_features.shape) == [100, 128]
+
+
+WEIGHTS = resolve_weights(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("count", "weights"),
+    [
+        (90, WEIGHTS),
+        (100, ExtractorWeights(SMALL, WEIGHTS.path, "f" * 64)),
+        (100, ExtractorWeights("another", WEIGHTS.path, WEIGHTS.sha256)),
+    ],
+    ids=["other count", "other weights", "other extractor"],
+)
+def test_a_change_never_meets_the_old_cache(
+    drawn_store: Store, tmp_path: Path, count: int, weights: ExtractorWeights
+) -> None:
+    old, new = CountingExtractor(), CountingExtractor()
+    new.weights = weights
+    for kind in ("statistics", "features"):
+        before = RealReference(drawn_store, 100, old, tmp_path).cache_file(kind, "features")
+        assert (
+            RealReference(drawn_store, count, new, tmp_path).cache_file(kind, "features") != before
+        )
+        # Where the weights file lies does not matter.
+        new.weights = ExtractorWeights(WEIGHTS.name, tmp_path / "moved", WEIGHTS.sha256)
+        assert RealReference(drawn_store, 100, new, tmp_path).cache_file(kind, "features") == before
+        new.weights = weights
+
+
+def test_a_changed_dataset_never_meets_the_old_cache(
+    drawn_store: Store, counting: CountingExtractor, tmp_path: Path
+) -> None:
+    old = RealReference(drawn_store, 100, counting, cache=tmp_path / "cache").statistics()
+    # The same name and size, other pixels.
+    spec = DatasetSpec(
+        name="drawn", source="embedded", resolution=8, split="test", num_images=120, mirror=False
+    )
+    prepare(spec, tmp_path / "store")
+    changed = Store.open(tmp_path / "store")
+    new = RealReference(changed, 100, counting, cache=tmp_path / "cache").statistics()
+    assert counting.passes == 2
+    assert np.abs(new.mean - old.mean).max() > 1e-3
+    expected = RealReference(changed, 100, counting, cache=None).statistics()
+    np.testing.assert_array_equal(new.mean, expected.mean)
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def one_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def of_another_key(path: Path) -> None:
+    """A sound file under the wrong name."""
+    other = next(file for file in path.parent.iterdir() if file != path)
+    path.write_bytes(other.read_bytes())
+
+
+@pytest.mark.parametrize("damage", [half, emptied, one_bit, of_another_key])
+@pytest.mark.parametrize("kind", ["statistics", "features"])
+def test_a_damaged_cache_file_is_ignored_and_replaced(
+    drawn_store: Store,
+    counting: CountingExtractor,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[Path], None],
+    kind: str,
+) -> None:
+    first = RealReference(drawn_store, 100, counting, cache=tmp_path)
+    first.statistics(), first.features()
+    path = first.cache_file(kind, "features")
+    assert path is not None
+    sound = path.read_bytes()
+    damage(path)
+    again = RealReference(drawn_store, 100, counting, cache=tmp_path)
+    if kind == "features":
+        assert torch.equal(again.features(), first.features())
+    else:
+        np.testing.assert_array_equal(again.statistics().covariance, first.statistics().covariance)
+    assert path.read_bytes() == sound
+    assert f"{path}: is damaged; computing these real statistics again" in capsys.readouterr().err
+
+
+def test_writers_at_the_same_time(drawn_store: Store, tmp_path: Path) -> None:
+    def compute(_: int) -> float:
+        extractor = Extractor(resolve_weights(SMALL))
+        return float(RealReference(drawn_store, 50, extractor, tmp_path).statistics().mean.sum())
+
+    with ThreadPool(4) as pool:
+        sums = pool.map(compute, range(8))
+    assert len(set(sums)) == 1
+    assert [file.suffix for file in (tmp_path / "real-statistics").iterdir()] == [".safetensors"]
+
+
+def test_real_count(drawn_store: Store) -> None:
+    assert real_count(drawn_store, Protocol("a", 1, "fid", "", 10, None, SMALL)) == 120
+    assert real_count(drawn_store, Protocol("a", 1, "fid", "", 10, 100, SMALL)) == 100
+    with pytest.raises(MeasurementError) as caught:
+        real_count(drawn_store, Protocol("fid_big", 1, "fid", "", 10, 50_000, SMALL))
+    assert (
+        str(caught.value) == "fid_big: needs 50,000 real images, the store of dataset drawn has 120"
+    )

@@ -1,0 +1,108 @@
+"""The benchmark command measures what it says, and the arithmetic it divides by is the profiler's."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from msgbench.analysis.cost import training_flops
+from msgbench.bench import run_bench
+from msgbench.config import LossSpec, ModelSpec, load_benchmark
+from msgbench.errors import ConfigError
+from msgbench.losses.adversarial import wgan_g_loss
+from msgbench.losses.wgan_gp import wgan_gp_d_loss
+from msgbench.models.build import build_discriminator, build_generator
+from msgbench.training.networks import Networks
+from msgbench.training.steps import discriminator_step, frozen, generator_step
+
+from .conftest import tiny_run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class CountFlops(TorchDispatchMode):
+    """Sums the profiler's own formulas over all operations (its module tracker cannot do double backward)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        if func._overloadpacket in flop_registry:
+            self.flops += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+@pytest.mark.parametrize("resolution", [32, 256])
+def test_the_analytic_count_is_the_profiler_s(resolution: int) -> None:
+    model = ModelSpec(family="progan", resolution=resolution)
+    loss = LossSpec(adversarial="wgan")
+    with torch.device("meta"):
+        G, D = build_generator(model), build_discriminator(model)
+        z = torch.empty(4, 512)
+        reals = [torch.empty(4, 3, r, r) for r in model.scales]
+        u = torch.empty(4)
+    with CountFlops() as counter:
+        with torch.no_grad():
+            fakes = G(z)
+        wgan_gp_d_loss(D, reals, fakes, u).total.backward()
+        with frozen(D):
+            wgan_g_loss(D(G(z))).backward()
+    counted = counter.flops / 4
+    # The analytic count also has the input gradients of the first layers, which nobody asks for.
+    assert counted == pytest.approx(training_flops(model, loss), rel=0.01)
+
+
+def test_bench_prints_and_writes_one_row_a_case(tmp_path: Path) -> None:
+    benchmark = load_benchmark(ROOT / "config.yaml", {"tier": "paper"})
+    lines = run_bench(
+        benchmark, "msg-progan", resolutions=[8], precisions=["float32", "bfloat16"], batch_size=4,
+        width=0.02, threads=1, rounds=2, device="cpu", out=tmp_path,
+    )  # fmt: skip
+    assert (tmp_path / "bench.md").read_text() == "\n".join(lines) + "\n"
+    rows = list(csv.DictReader((tmp_path / "bench.csv").read_text().splitlines()))
+    assert [row["label"] for row in rows] == ["plain float32", "float32", "bfloat16"]
+    assert float(rows[0]["ratio_to_plain"]) == 1.0
+    for row in rows:
+        rate, per_step = float(row["images_per_second"]), float(row["seconds_per_step"])
+        assert rate * per_step == pytest.approx(4, rel=1e-2)  # rounded to five digits
+        ratio = float(rows[0]["seconds_per_step"]) / per_step
+        assert float(row["ratio_to_plain"]) == pytest.approx(ratio, rel=2e-2)
+
+
+def test_bench_refuses_what_it_does_not_know() -> None:
+    benchmark = load_benchmark(ROOT / "config.yaml", {"tier": "paper"})
+    settings = {
+        "resolutions": [8], "batch_size": 4, "width": 0.02, "threads": 1, "rounds": 1,
+        "device": "cpu", "out": None,
+    }  # fmt: skip
+    with pytest.raises(
+        ConfigError, match=r"--method: 'progan' has no experiment; did you mean 'msg-progan'\?"
+    ):
+        run_bench(benchmark, "progan", precisions=["float32"], **settings)  # type: ignore[arg-type]
+    with pytest.raises(
+        ConfigError, match=r"--precision: 'fp16' is not allowed; allowed: float32, bfloat16"
+    ):
+        run_bench(benchmark, "msg-progan", precisions=["fp16"], **settings)  # type: ignore[arg-type]
+
+
+def test_the_plain_step_does_the_same_mathematics() -> None:
+    from msgbench.training.bench import _plain_step
+
+    run = tiny_run()
+    plain = Networks.build(run, torch.device("cpu"), plain=True)
+    ours = Networks.build(run, torch.device("cpu"))
+    reals = [torch.rand(4, 3, r, r, generator=torch.Generator().manual_seed(r)) for r in (4, 8)]
+    _plain_step(plain, reals, run)
+    discriminator_step(ours, reals, run, 0)
+    generator_step(ours, run, 4, 0)
+    for a, b in zip(plain.G.parameters(), ours.G.parameters(), strict=True):
+        # Another memory format sums in another order; Adam's first step is lr times a sign, so a
+        # gradient near 0 may flip: nearly all parameters must agree.
+        assert (a - b).abs().le(1e-6).float().mean() > 0.99

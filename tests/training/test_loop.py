@@ -1,0 +1,379 @@
+"""The loop: what a training leaves behind, and that it is the same however often it was interrupted."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from msgbench.config import RunSpec
+from msgbench.data.store import Store
+from msgbench.errors import StoppedBySignal, TrainingError
+from msgbench.locks import is_locked
+from msgbench.snapshots import load_snapshot
+from msgbench.training import loop
+from msgbench.training.interrupt import StopRequest
+from msgbench.training.loop import train
+from msgbench.training.networks import Networks, update_ema
+
+from .conftest import MakeRun, results_of, tiny_run
+
+
+def command(run_dir: Path, store_dir: Path, *more: str) -> list[str]:
+    """The command line that trains."""
+    return [
+        sys.executable, "-m", "msgbench.cli", "train", str(run_dir), "--store", str(store_dir), *more
+    ]  # fmt: skip
+
+
+def test_a_finished_training_has_left_everything(make_run: MakeRun, store_dir: Path) -> None:
+    run_dir = make_run("a")
+    content = train(run_dir, store_dir, "cpu")
+    assert content == json.loads((run_dir / "train.json").read_bytes())
+    assert content["cur_nimg"] == 48
+    assert [s["cur_nimg"] for s in content["snapshots"]] == [0, 16, 32, 48]
+    assert [a["ended"] for a in content["attempts"]] == ["finished"]
+    assert content["attempts"][0]["end_nimg"] == 48
+    assert content["dataset_fingerprint"] == Store.open(store_dir).manifest.fingerprint
+    assert content["provenance"]["versions"]["torch"] == importlib.metadata.version("torch")
+    states = sorted(p.name for p in (run_dir / "states").iterdir())
+    assert [s for s in states if s.endswith(".pt")] == [
+        "training-state-0000000040.pt",
+        "training-state-0000000048.pt",
+    ]
+    lines = [json.loads(line) for line in (run_dir / "stats.jsonl").read_text().splitlines()]
+    assert [line["cur_nimg"] for line in lines] == [12, 24, 36, 48]
+    for line in lines:
+        total = line["adversarial"] + line["gradient_penalty"] + line["drift"]
+        assert line["loss_d"] == pytest.approx(total, rel=1e-5)  # float32 sums
+        assert {"gradient_norm_4px", "gradient_norm_8px", "loss_g", "images_per_second"} <= set(
+            line
+        )
+    assert list((run_dir / "tensorboard").glob("events.out.tfevents.*"))
+    grid = np.asarray(Image.open(run_dir / "grids/grid-0000000048-0008px.png"))
+    assert grid.shape == (48, 48, 3)
+    assert np.asarray(Image.open(run_dir / "grids/grid-0000000048-0004px.png")).shape == (24, 24, 3)
+    G, meta = load_snapshot(run_dir / content["snapshots"][-1]["file"])
+    assert (meta.cur_nimg, meta.run_fingerprint) == (48, RunSpec.read(run_dir).fingerprint)
+    state = torch.load(run_dir / "states/training-state-0000000048.pt", weights_only=True)
+    for name, parameter in G.state_dict().items():
+        assert torch.equal(parameter, state["networks"]["G_ema"][name])
+
+
+def test_training_moves_both_networks_and_the_average_lags(
+    store_dir: Path, make_run: MakeRun
+) -> None:
+    run_dir = make_run("a")
+    run = RunSpec.read(run_dir)
+    start = Networks.build(run, torch.device("cpu"))
+    train(run_dir, store_dir, "cpu")
+    state = torch.load(run_dir / "states/training-state-0000000048.pt", weights_only=True)[
+        "networks"
+    ]
+    for name, before in start.G.state_dict().items():
+        now, average = state["G"][name], state["G_ema"][name]
+        assert not torch.equal(before, now), name
+        assert (average - before).norm() < (now - before).norm(), name
+    assert not torch.equal(
+        start.D.state_dict()["blocks.8.conv0.weight"], state["D"]["blocks.8.conv0.weight"]
+    )
+
+
+def test_the_average_follows_its_formula() -> None:
+    a, b = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    expected = 0.9 * a.weight.detach().double() + 0.1 * b.weight.detach().double()
+    update_ema(a, b, beta=0.9)
+    assert torch.allclose(a.weight.double(), expected, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_eight_steps_are_four_and_a_resume_and_four(
+    make_run: MakeRun, store_dir: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    whole, halves = make_run("whole", precision=precision), make_run("halves", precision=precision)
+    train(whole, store_dir, "cpu")
+    # 20 images: in the middle of a line of stats.jsonl, between two states and two snapshots.
+    stopped_at(20, monkeypatch)
+    with pytest.raises(StoppedBySignal) as stopped:
+        train(halves, store_dir, "cpu")
+    assert stopped.value.exit_code == 143
+    monkeypatch.undo()
+    assert not (halves / "train.json").exists()
+    train(halves, store_dir, "cpu")
+    assert results_of(whole) == results_of(halves)
+    attempts = json.loads((halves / "train.json").read_bytes())["attempts"]
+    assert [(a["start_nimg"], a["end_nimg"], a["ended"]) for a in attempts] == [
+        (0, 20, "SIGTERM"),
+        (20, 48, "finished"),
+    ]
+
+
+def stopped_at(nimg: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the process signal itself during the step that ends at `nimg`."""
+    original = loop.update_ema
+    steps = iter(range(10**6))
+
+    def then_signal(*arguments: object) -> None:
+        original(*arguments)  # type: ignore[arg-type]
+        if next(steps) * 4 + 4 == nimg:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop, "update_ema", then_signal)
+
+
+def test_save_and_continue_goes_on_to_the_end(
+    make_run: MakeRun, store_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, signalled = make_run("whole"), make_run("signalled", state_kimg=1.0)
+    train(whole, store_dir, "cpu")
+    stopped_at(20, monkeypatch)
+    content = train(signalled, store_dir, "cpu", on_term="save-and-continue")
+    states = sorted(p.name for p in (signalled / "states").glob("*.pt"))
+    assert states == ["training-state-0000000020.pt", "training-state-0000000048.pt"]
+    assert [a["ended"] for a in content["attempts"]] == ["finished"]
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_the_command_with_the_state_saved(
+    make_run: MakeRun, store_dir: Path, signum: int, code: int
+) -> None:
+    run_dir = make_run("a", total_kimg=1000.0, state_kimg=500.0)
+    process = subprocess.Popen(command(run_dir, store_dir), stderr=subprocess.PIPE, text=True)
+    wait_for(
+        lambda: (
+            (run_dir / "stats.jsonl").exists() and len((run_dir / "stats.jsonl").read_text()) > 0
+        )
+    )
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert f"{signal.Signals(signum).name}, saved at" in err
+    assert len(list((run_dir / "states").glob("*.pt"))) == 1
+    assert not (run_dir / "train.json").exists()
+
+
+def wait_for(condition: object, seconds: float = 30) -> None:
+    """Poll until the condition holds."""
+    deadline = time.monotonic() + seconds
+    assert callable(condition)
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_killed_at_random_points_the_bits_are_those_of_an_uninterrupted_run(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    sizes = {
+        "total_kimg": 0.4,
+        "state_kimg": 0.02,
+        "snapshot_kimg": 0.1,
+        "grid_kimg": 0.1,
+        "stats_kimg": 0.028,
+    }
+    whole, killed = make_run("whole", **sizes), make_run("killed", **sizes)
+    train(whole, store_dir, "cpu")
+    chance, kills = random.Random(20), 0
+    while not (killed / "train.json").exists():
+        process = subprocess.Popen(command(killed, store_dir), stderr=subprocess.DEVNULL)
+        if kills < 3:
+            known = set((killed / "states").glob("*.pt"))
+            wait_for(
+                lambda p=process, k=known: (
+                    p.poll() is not None or set((killed / "states").glob("*.pt")) - k
+                )
+            )
+            time.sleep(chance.uniform(0, 0.25))
+            kills += process.poll() is None
+            process.kill()
+        process.wait()
+    assert kills == 3
+    assert results_of(whole) == results_of(killed)
+    attempts = json.loads((killed / "train.json").read_bytes())["attempts"]
+    assert [a["ended"] for a in attempts].count("killed") >= 2
+    assert not list(killed.rglob(".*.tmp"))
+
+
+def test_a_corrupt_newest_state_falls_back_to_the_one_before_and_says_so(
+    make_run: MakeRun,
+    store_dir: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, damaged = make_run("whole"), make_run("damaged")
+    train(whole, store_dir, "cpu")
+    stopped_at(28, monkeypatch)
+    with pytest.raises(StoppedBySignal):
+        train(damaged, store_dir, "cpu")
+    monkeypatch.undo()
+    newest = damaged / "states/training-state-0000000028.pt"
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    newest.write_bytes(content)
+    train(damaged, store_dir, "cpu")
+    err = capsys.readouterr().err
+    assert f"{newest}: is corrupt (its checksum differs); falling back" in err
+    assert "goes on from 0.024 kimg" in err
+    assert results_of(whole) == results_of(damaged)
+
+
+def test_when_no_state_is_whole_nothing_is_trained_over_them(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    run_dir = make_run("a")
+    train(run_dir, store_dir, "cpu")
+    (run_dir / "train.json").unlink()
+    for path in (run_dir / "states").glob("*.pt"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(TrainingError, match="no training state is readable"):
+        train(run_dir, store_dir, "cpu")
+
+
+def test_a_state_of_another_spec_or_dataset_is_refused(
+    make_run: MakeRun, store_dir: Path, tmp_path: Path
+) -> None:
+    run_dir = make_run("a")
+    train(run_dir, store_dir, "cpu")
+    before = {
+        p: p.read_bytes() for p in run_dir.rglob("*") if p.is_file() and p.name != ".train.lock"
+    }
+    other = tiny_run().spec.dataset.model_copy(update={"num_images": 39})
+    from msgbench.data.prepare import prepare
+
+    prepare(other, tmp_path / "other")
+    with pytest.raises(
+        TrainingError,
+        match=r"train\.json: was trained with other images .*point datasets\.cifar10\.path at",
+    ):
+        train(run_dir, tmp_path / "other", "cpu")
+    (run_dir / "train.json").rename(tmp_path / "train.json")
+    with pytest.raises(TrainingError, match=r"\.pt: was trained with other images"):
+        train(run_dir, tmp_path / "other", "cpu")
+    (tmp_path / "train.json").rename(run_dir / "train.json")
+    assert before == {p: p.read_bytes() for p in run_dir.rglob("*") if p in before}
+
+
+def test_a_snapshot_that_is_gone_is_named(make_run: MakeRun, store_dir: Path) -> None:
+    run_dir = make_run("a")
+    train(run_dir, store_dir, "cpu")
+    (run_dir / "snapshots/snapshot-0000000016.safetensors").unlink()
+    for _ in range(2):
+        with pytest.raises(
+            TrainingError, match=r"0016\.safetensors: this snapshot was taken and is gone"
+        ):
+            train(run_dir, store_dir, "cpu")
+        (run_dir / "train.json").unlink(missing_ok=True)
+
+
+def test_a_finished_run_returns_at_once(
+    make_run: MakeRun, store_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = make_run("a")
+    first = train(run_dir, store_dir, "cpu")
+    assert train(run_dir, store_dir, "cpu") == first
+    assert "already trained (0.048 kimg)" in capsys.readouterr().err
+
+
+def test_a_second_process_waits_for_the_first_and_trains_nothing_twice(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    run_dir = make_run("a", total_kimg=0.4)
+    first = subprocess.Popen(command(run_dir, store_dir), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: is_locked(run_dir, "train"))
+    second = subprocess.Popen(command(run_dir, store_dir), stderr=subprocess.PIPE, text=True)
+    _, err = second.communicate(timeout=60)
+    first.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert f"train is already running (process {first.pid} on" in err
+    assert "already trained" in err
+    assert len(json.loads((run_dir / "train.json").read_bytes())["attempts"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("G", r"the discriminator loss is not finite at 0 kimg \(term adversarial, gradient_penalty, "
+              r"first in the generated images at scale 4\)"),
+        ("to_rgb 8", r"first in the generated images at scale 8\)"),
+        ("D", r"the discriminator loss is not finite at 0 kimg \(term adversarial, gradient_penalty, drift"),
+    ],
+)  # fmt: skip
+def test_a_loss_that_is_not_finite_names_term_scale_and_kimg(
+    make_run: MakeRun, store_dir: Path, monkeypatch: pytest.MonkeyPatch, where: str, expected: str
+) -> None:
+    original = Networks.build.__func__  # type: ignore[attr-defined]
+
+    def poisoned(cls: type[Networks], run: RunSpec, device: torch.device) -> Networks:
+        nets = original(cls, run, device)
+        part, _, scale = where.partition(" ")
+        names = {
+            "G": "blocks.4.conv0.weight",
+            "D": "blocks.4.conv0.weight",
+            "to_rgb": f"to_rgb.{scale}.weight",
+        }
+        network = nets.D if part == "D" else nets.G
+        parameters = dict(network.named_parameters())
+        name = names[part] if names[part] in parameters else next(iter(parameters))
+        parameters[name].data[0] = float("inf")
+        return nets
+
+    monkeypatch.setattr(Networks, "build", classmethod(poisoned))
+    run_dir = make_run("a")
+    with pytest.raises(TrainingError, match=expected):
+        train(run_dir, store_dir, "cpu")
+    assert not (run_dir / "train.json").exists()
+
+
+def test_a_generator_loss_that_is_not_finite_leaves_the_generator_alone(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    from msgbench.training.steps import generator_step
+
+    run = RunSpec.read(make_run("a"))
+    nets = Networks.build(run, torch.device("cpu"))
+    before = [p.clone() for p in nets.G.parameters()]
+    next(iter(nets.D.parameters())).data[0] = float("nan")
+    with pytest.raises(TrainingError, match=r"the generator loss is nan at 12\.5 kimg"):
+        generator_step(nets, run, 4, 12_500)
+    assert all(torch.equal(a, b) for a, b in zip(before, nets.G.parameters(), strict=True))
+    assert all(p.requires_grad for p in nets.D.parameters())
+
+
+def test_a_generator_step_leaves_the_discriminator_alone(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    from msgbench.training.steps import generator_step
+
+    run = RunSpec.read(make_run("a"))
+    nets = Networks.build(run, torch.device("cpu"))
+    before = [p.clone() for p in nets.D.parameters()]
+    generator_step(nets, run, 4, 0)
+    assert all(torch.equal(a, b) for a, b in zip(before, nets.D.parameters(), strict=True))
+    assert all(p.grad is None for p in nets.D.parameters())
+
+
+def test_seeds_give_different_trainings(store_dir: Path) -> None:
+    run = tiny_run()
+    one = Networks.build(run, torch.device("cpu"))
+    two = Networks.build(run.model_copy(update={"seed": 1}), torch.device("cpu"))
+    assert not torch.equal(next(iter(one.G.parameters())), next(iter(two.G.parameters())))
+
+
+def test_a_second_interrupt_is_for_the_impatient() -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signum == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
