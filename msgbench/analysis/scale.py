@@ -1,0 +1,123 @@
+"""In which ways a run or a measurement is smaller than the published one, in words."""
+
+from __future__ import annotations
+
+from msgbench.analysis.collect import Dataset
+from msgbench.config import ExperimentSpec, LossSpec, ModelSpec, OptimizerSpec, Tier
+from msgbench.models.channels import channels
+from msgbench.protocols import PROTOCOLS, Protocol
+from msgbench.reference import Printed
+from msgbench.units import kimg_to_nimg
+
+
+def training_departures(
+    spec: ExperimentSpec, dataset: Dataset, printed: dict[str, Printed]
+) -> tuple[str, ...]:
+    """How a training is smaller than, or other than, the row of the paper's table.
+
+    `printed` holds the row's printed cells by column (`real_images`, `learning_rate`).
+    """
+    found = list(model_departures(spec.model))
+    shown, published = spec.training.total_nimg, _value(printed, "real_images")
+    if published is not None and shown < published:
+        found.append(
+            f"{count(shown)} real images shown instead of {printed['real_images'].printed}"
+        )
+    rate = _value(printed, "learning_rate")
+    if rate is not None and spec.optimizer.lr != rate:
+        found.append(
+            f"learning rate {spec.optimizer.lr:g} instead of {printed['learning_rate'].printed}"
+        )
+    return (*found, *recipe_departures(spec), *dataset_departures(dataset))
+
+
+def recipe_departures(spec: ExperimentSpec) -> tuple[str, ...]:
+    """How losses, optimizer and batch statistics are other than the published defaults of the specs."""
+    pairs = [
+        (LossSpec(adversarial=spec.loss.adversarial), spec.loss, "loss"),
+        (OptimizerSpec(lr=spec.optimizer.lr), spec.optimizer, "optimizer"),
+    ]
+    found = [
+        f"{section}.{name} {value:g} instead of {getattr(published, name):g}"
+        for published, ours, section in pairs
+        for name, value in ours.model_dump().items()
+        if value != getattr(published, name)
+    ]
+    group = ModelSpec(family=spec.model.family, resolution=spec.model.resolution).mbstd_group_size
+    if spec.model.mbstd_group_size != group:
+        found.append(f"groups of {spec.model.mbstd_group_size} in MinBatchStd instead of {group}")
+    return tuple(found)
+
+
+def model_departures(model: ModelSpec) -> tuple[str, ...]:
+    """How the networks are narrower than those of the paper's Tables 6 and 7."""
+    paper = ModelSpec(family=model.family, resolution=model.resolution)
+    ours = [channels(resolution, model) for resolution in model.scales]
+    published = [channels(resolution, paper) for resolution in model.scales]
+    found = []
+    if ours != published:
+        found.append(f"{_range(ours)} channels instead of {_range(published)}")
+    if model.latent_size != paper.latent_size:
+        found.append(f"{model.latent_size} latent dimensions instead of {paper.latent_size}")
+    return tuple(found)
+
+
+def _range(values: list[int]) -> str:
+    least, most = min(values), max(values)
+    return str(most) if least == most else f"{least} to {most}"
+
+
+def dataset_departures(dataset: Dataset) -> tuple[str, ...]:
+    """How the images are fewer than, or other than, the published dataset's."""
+    manifest = dataset.manifest
+    if dataset.stand_in:
+        images = manifest.count if manifest else dataset.spec.num_images
+        number = f"{images:,} images" if images is not None else "images"
+        return (f"{number} drawn by msgbench in place of {dataset.spec.name}",)
+    if manifest is not None and manifest.count < manifest.source.expected_count:
+        published = manifest.source.expected_count
+        return (f"{manifest.count:,} of the {published:,} published images of {dataset.spec.name}",)
+    return ()
+
+
+def protocol_departures(protocol: Protocol) -> tuple[str, ...]:
+    """How a measurement is smaller than, or other than, the published one."""
+    if not protocol.comparable_with_paper:
+        return (
+            f"scored by {protocol.extractor} on {protocol.num_fake:,} images, not by Inception on 50,000",
+        )
+    largest = max(p.num_fake for p in PROTOCOLS.values() if p.metric == protocol.metric)
+    if protocol.num_fake < largest:
+        return (f"scored on {protocol.num_fake:,} images instead of {largest:,}",)
+    return ()
+
+
+def count(images: int) -> str:
+    """A number of images as tables print it: `4,000`, `12M`, `1.5M`."""
+    if images >= kimg_to_nimg(1000):
+        return f"{images / 1e6:.4g}M"
+    return f"{images:,}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def statement(tier: Tier, departures: tuple[str, ...]) -> str:
+    """The sentence that stands wherever numbers of a scaled-down run are shown; empty for none."""
+    if tier == "paper" and not departures:
+        return ""
+    what = "; ".join(departures) if departures else "see config.yaml"
+    return f"{tier} tier: scaled down ({what}); nothing here is a reproduction"
+
+
+def table_departures(rows: list[tuple[str, ...]], protocol: Protocol) -> tuple[str, ...]:
+    """The departures of all rows of a table, each once, and those of its protocol."""
+    found = [departure for row in rows for departure in row]
+    found += protocol_departures(protocol)
+    return tuple(dict.fromkeys(found))
+
+
+def _value(printed: dict[str, Printed], column: str) -> float | None:
+    return printed[column].value if column in printed else None

@@ -1,0 +1,135 @@
+"""`msgbench bench`: which steps to time, what they cost in arithmetic, and the table of what was measured.
+
+Joins two floors that do not see each other: the training room does the timing, the analysis room knows
+the arithmetic of a step.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from msgbench.analysis.cost import training_flops
+from msgbench.config import Benchmark, ExperimentSpec, RunSpec
+from msgbench.config.sentences import nearest
+from msgbench.device import choose_device
+from msgbench.errors import ConfigError
+from msgbench.records import provenance, write_text
+from msgbench.training.bench import PLAIN, Case, Timing, bench
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def run_bench(
+    benchmark: Benchmark,
+    method: str,
+    *,
+    resolutions: Sequence[int],
+    precisions: Sequence[str],
+    batch_size: int,
+    width: float,
+    threads: int,
+    rounds: int,
+    device: str,
+    out: Path | None,
+) -> list[str]:
+    """Time `method` at every resolution and precision; the lines of the Markdown table.
+
+    With `out` the folder gets bench.csv and bench.md. Raises ConfigError for an unknown method or value.
+    """
+    for precision in precisions:
+        if precision not in PRECISIONS:
+            raise ConfigError(
+                f"--precision: {precision!r} is not allowed; allowed: {', '.join(PRECISIONS)}"
+            )
+    base = _experiment_of(benchmark, method)
+    on = choose_device(device)
+    timings: list[Timing] = []
+    for resolution in resolutions:
+        plain = _case(
+            benchmark, base, resolution, "float32", batch_size, width, threads, plain=True
+        )
+        cases = [
+            _case(benchmark, base, resolution, precision, batch_size, width, threads)
+            for precision in precisions
+        ]
+        timings += bench([plain, *cases], on, rounds, threads)
+    origin = provenance(timings[0].device)
+    lines = _markdown(timings, width, rounds, origin)
+    if out is not None:
+        write_text(out / "bench.md", "\n".join(lines) + "\n")
+        write_text(out / "bench.csv", _csv(timings, origin))
+    return lines
+
+
+def _experiment_of(benchmark: Benchmark, method: str) -> ExperimentSpec:
+    specs = {spec.method: spec for spec in reversed(benchmark.experiments.values())}
+    if method not in specs:
+        raise ConfigError(f"--method: {method!r} has no experiment{nearest(method, specs)}")
+    return specs[method]
+
+
+def _case(
+    benchmark: Benchmark,
+    base: ExperimentSpec,
+    resolution: int,
+    precision: str,
+    batch_size: int,
+    width: float,
+    threads: int,
+    plain: bool = False,
+) -> Case:
+    raw = base.model_dump(mode="json")
+    raw["dataset"] |= {"source": "embedded", "num_images": 1, "resolution": resolution}
+    raw["model"] |= {"resolution": resolution, "width_multiplier": width}
+    raw["training"] |= {"precision": precision, "batch_size": batch_size, "num_threads": threads}
+    spec = ExperimentSpec.model_validate_json(json.dumps(raw))
+    run = RunSpec(
+        schema="msgbench.run/1",
+        tier=benchmark.tier,
+        experiment=f"bench-{resolution}",
+        seed=0,
+        fingerprint=spec.fingerprint,
+        spec=spec,
+    )
+    return Case(PLAIN if plain else precision, run, training_flops(spec.model, spec.loss), plain)
+
+
+def _markdown(
+    timings: Sequence[Timing], width: float, rounds: int, origin: dict[str, Any]
+) -> list[str]:
+    first, versions = timings[0], origin["versions"]
+    where = origin["cpu"] if first.device == "cpu" else first.device
+    lines = [
+        f"{where}, {first.threads} CPU threads, torch {versions['torch']}, {origin['written'][:10]}, "
+        f"width multiplier {width:g}, median of {rounds} alternating rounds, commit {str(origin['commit'])[:10]}",
+        "",
+        "| method | px | step | batch | s/step | images/s | GFLOP/s | ratio to plain |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {t.method} | {t.resolution} | {t.label} | {t.batch_size} | {t.seconds_per_step:.3g} "
+        f"| {t.images_per_second:.3g} | {t.gflop_per_second:.4g} | {t.ratio_to_plain:.2f} |"
+        for t in timings
+    ]
+    return lines
+
+
+def _csv(timings: Sequence[Timing], origin: dict[str, Any]) -> str:
+    buffer = io.StringIO()
+    more = {
+        "cpu": origin["cpu"],
+        "torch": origin["versions"]["torch"],
+        "commit": origin["commit"],
+        "written": origin["written"],
+    }
+    writer = csv.DictWriter(buffer, [*(field.name for field in fields(Timing)), *more])
+    writer.writeheader()
+    for timing in timings:
+        writer.writerow({**asdict(timing), **more})
+    return buffer.getvalue()

@@ -1,0 +1,472 @@
+"""The command line: one command for each rule of the workflow, and what a person needs beside it.
+
+Imports are inside the commands, so that `msgbench --help` and the commands of the analysis room never
+load torch. Errors that are the user's to mend are one line and the exit code of their class.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from msgbench.errors import ConfigError, MsgbenchError, StoppedBySignal
+
+if TYPE_CHECKING:
+    from msgbench.config import Benchmark
+    from msgbench.data.sources.base import Split
+    from msgbench.layout import Layout
+
+app = typer.Typer(
+    name="msgbench",
+    help="Reproducibility benchmark of MSG-GAN. The whole of it runs by `snakemake`; these are its steps.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+data_app = typer.Typer(
+    name="data",
+    help="Look at datasets: check a store or your copy, draw a contact sheet.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(data_app)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="The benchmark's configuration.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Change one value of it: key.path=value (value in YAML). Repeatable."
+    ),
+]
+LogOption = Annotated[
+    Path | None, typer.Option("--log", help="Append all messages to this file, too.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+RunDir = Annotated[Path, typer.Argument(help="A run directory made by `plan`.")]
+StoreOption = Annotated[Path, typer.Option("--store", help="A dataset store made by `prepare`.")]
+DEFAULT_CONFIG = Path("config.yaml")
+
+
+@app.command()
+def plan(
+    experiment: Annotated[
+        str | None, typer.Argument(help="Name under `experiments`; without it: list all.")
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the resolved spec and its fingerprint.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run to plan.")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Where to write spec.json.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Resolve experiments: list them with their cost, show one, or write the spec.json of a run."""
+    from msgbench.console import log_to
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    if experiment is None:
+        _list_experiments(benchmark)
+    elif show or (seed is None and run_dir is None):
+        spec = benchmark.experiment(experiment)
+        typer.echo(
+            json.dumps(
+                {"fingerprint": spec.fingerprint, "spec": spec.model_dump(mode="json")},
+                indent=2,
+            )
+        )
+    else:
+        _write_spec(benchmark, experiment, seed, run_dir)
+
+
+def _write_spec(
+    benchmark: Benchmark, experiment: str, seed: int | None, run_dir: Path | None
+) -> None:
+    from msgbench.analysis.cost import require_accepted
+    from msgbench.layout import SPEC_JSON
+    from msgbench.records import write_json
+
+    if seed is None:
+        raise ConfigError("--seed: is required to write a run's spec.json")
+    run = benchmark.run(experiment, seed)
+    require_accepted(benchmark)
+    folder = run_dir or _layout(benchmark).run_dir(experiment, run.fingerprint, seed)
+    write_json(folder / SPEC_JSON, run.to_json())
+
+
+def _list_experiments(benchmark: Benchmark) -> None:
+    from msgbench.analysis.cost import plan_lines
+
+    for line in plan_lines(benchmark):
+        typer.echo(line)
+
+
+@app.command()
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="Name under `datasets`.")],
+    store: Annotated[Path | None, typer.Option(help="Where to write it.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Your copy of the dataset; wins over its `path` in the config."),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Turn a dataset as you downloaded it into a packed store with a manifest."""
+    from msgbench.config import merge
+    from msgbench.console import log_to, say
+    from msgbench.data.prepare import prepare as prepare_dataset
+
+    log_to(log)
+    overrides = _overrides(set_)
+    if source is not None:
+        overrides = merge(overrides, {"datasets": {dataset: {"path": str(source)}}})
+    benchmark = _benchmark(config, None, overrides)
+    spec = benchmark.dataset(dataset)
+    folder = store or _layout(benchmark).dataset_dir(dataset, spec.fingerprint)
+    manifest = prepare_dataset(spec, folder)
+    say(f"{dataset}: {manifest.count} images of {manifest.resolution} px in {folder}")
+
+
+@app.command()
+def train(
+    run_dir: RunDir,
+    store: StoreOption,
+    device: DeviceOption = "auto",
+    on_term: Annotated[
+        str, typer.Option(help="On SIGTERM: `stop` (save and end) or `save-and-continue`.")
+    ] = "stop",
+    log: LogOption = None,
+) -> None:
+    """Train a run to its end; the same command resumes it."""
+    from msgbench.console import log_to
+
+    if on_term not in ("stop", "save-and-continue"):
+        raise ConfigError(
+            f"--on-term: {on_term!r} is not allowed; allowed: stop, save-and-continue"
+        )
+    log_to(log)
+    from msgbench.training.loop import train as train_run
+
+    train_run(run_dir, store, device=_device(device), on_term=on_term)  # type: ignore[arg-type]
+
+
+@app.command()
+def evaluate(
+    run_dir: Annotated[Path | None, typer.Argument(help="A trained run directory.")] = None,
+    store: Annotated[Path | None, typer.Option(help="The store it was trained on.")] = None,
+    real: Annotated[
+        Path | None, typer.Option(help="Instead of a run: measure the real images of this store.")
+    ] = None,
+    protocols: Annotated[
+        str, typer.Option(help="With --real: protocols, separated by commas.")
+    ] = "",
+    tier: Annotated[str, typer.Option(help="With --real: the tier of the records.")] = "smoke",
+    out: Annotated[Path | None, typer.Option(help="With --real: the file to write.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for statistics of real images.")
+    ] = None,
+    inception: Annotated[str | None, typer.Option(help="Path of the Inception weights.")] = None,
+    device: DeviceOption = "auto",
+    log: LogOption = None,
+) -> None:
+    """Measure all snapshots of a run, or the real images themselves and their control."""
+    from msgbench.console import log_to
+
+    log_to(log)
+    from msgbench.device import choose_device
+    from msgbench.metrics.evaluate import evaluate_real, evaluate_run
+
+    on = choose_device(_device(device))
+    if real is not None:
+        if out is None or not protocols:
+            raise ConfigError("--real: needs --protocols and --out, too")
+        if tier not in ("smoke", "mini", "paper"):
+            raise ConfigError(f"--tier: {tier!r} is not allowed; allowed: smoke, mini, paper")
+        names = tuple(protocols.split(","))
+        evaluate_real(real, names, out, tier=tier, inception=inception, device=on, cache=cache)
+    elif run_dir is not None and store is not None:
+        evaluate_run(run_dir, store, cache, inception, on)
+    else:
+        raise ConfigError("evaluate: give a run directory and --store, or --real with a store")
+
+
+@app.command()
+def table(
+    name: Annotated[str, typer.Argument(help="Name under `tables`.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Make a table of the paper from the records that exist."""
+    from msgbench.analysis.tables import make_table
+    from msgbench.console import log_to, say
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    layout = _layout(benchmark)
+    make_table(benchmark, layout, name, layout.table_csv(name))
+    say(f"{name}: {layout.table_csv(name)}")
+
+
+@app.command()
+def figure(
+    name: Annotated[str, typer.Argument(help="Name of a figure.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Draw a figure, and write the plotted numbers beside it."""
+    from msgbench.analysis.figures import make_figure
+    from msgbench.console import log_to, say
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    layout = _layout(benchmark)
+    make_figure(benchmark, layout, name, layout.figure(name))
+    say(f"{name}: {layout.figure(name)}")
+
+
+@app.command()
+def report(
+    config: ConfigOption = DEFAULT_CONFIG, set_: SetOption = None, log: LogOption = None
+) -> None:
+    """Write the page that a reviewer opens."""
+    from msgbench.analysis.report import make_report
+    from msgbench.console import log_to, say
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    layout = _layout(benchmark)
+    make_report(benchmark, layout, layout.report_html)
+    say(f"report: {layout.report_html}")
+
+
+@app.command()
+def bench(
+    method: Annotated[str, typer.Option(help="Name under `methods`.")] = "msg-progan",
+    resolution: Annotated[
+        list[int] | None, typer.Option(help="Side of the images in pixels. Repeatable.")
+    ] = None,
+    precision: Annotated[
+        list[str] | None, typer.Option(help="float32 or bfloat16. Repeatable; both by default.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 16,
+    width: Annotated[float, typer.Option(help="Width multiplier; 1 = as published.")] = 1.0,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
+    rounds: Annotated[int, typer.Option(help="Timed rounds; the median counts.")] = 3,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for bench.csv and bench.md; default: print only.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    device: DeviceOption = "auto",
+    log: LogOption = None,
+) -> None:
+    """Time training steps beside a plain eager float32 one: images/s, FLOP/s, ratios."""
+    from msgbench.console import log_to
+
+    log_to(log)
+    benchmark = _benchmark(config, [*(set_ or ()), "tier=paper"])
+    from msgbench.bench import run_bench
+
+    for line in run_bench(
+        benchmark,
+        method,
+        resolutions=resolution or [32],
+        precisions=precision or ["float32", "bfloat16"],
+        batch_size=batch_size,
+        width=width,
+        threads=threads,
+        rounds=rounds,
+        device=_device(device),
+        out=out,
+    ):
+        typer.echo(line)
+
+
+@app.command()
+def publish(
+    experiment: Annotated[str, typer.Argument(help="Name under `experiments`.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Copy the records and small pictures of a measured run to results/published, without local names."""
+    from msgbench.analysis.published import publish as publish_run
+    from msgbench.console import log_to, say
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    layout = _layout(benchmark)
+    out = publish_run(benchmark, layout, experiment, layout.published_json(experiment))
+    say(f"{experiment}: {out}")
+
+
+@app.command()
+def walkthrough(
+    published: Annotated[Path, typer.Argument(help="Published records, made by `publish`.")],
+    out: Annotated[Path, typer.Option(help="The Markdown file to write.")],
+    log: LogOption = None,
+) -> None:
+    """Write a page about one training, with its pictures beside it, from published records."""
+    from msgbench.analysis.first_training import make_walkthrough
+    from msgbench.console import log_to, say
+
+    log_to(log)
+    say(f"walkthrough: {make_walkthrough(published, out)}")
+
+
+@app.command()
+def launch(
+    command: Annotated[list[str], typer.Argument(help="The command to run, after `--`.")],
+    run_dir: Annotated[Path, typer.Option(help="Folder of the run; job.json is kept there.")],
+    launcher: Annotated[str, typer.Option(help="inline or local.")] = "inline",
+    log: LogOption = None,
+) -> None:
+    """Run a command in place or as a job, or go on waiting for the job that runs it already."""
+    from msgbench.console import log_to
+    from msgbench.launch.submit import launch as launch_command
+
+    log_to(log)
+    code = launch_command(command, run_dir, launcher)
+    raise typer.Exit(code)
+
+
+@app.command()
+def unlock(
+    folder: Annotated[Path, typer.Argument(help="The folder Snakemake was started in.")] = Path(),
+    log: LogOption = None,
+) -> None:
+    """Remove the lock that a killed Snakemake left, after looking for a living owner."""
+    from msgbench.console import log_to
+    from msgbench.launch.unlock import unlock as unlock_folder
+
+    log_to(log)
+    unlock_folder(folder)
+
+
+@data_app.command("check")
+def data_check(
+    place: Annotated[
+        Path, typer.Argument(metavar="PATH|STORE", help="A store, or CIFAR-10 as you have it.")
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="Of your copy: only `train` or only `test`.")
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Where the other split lies (store or your copy), to look for leakage."),
+    ] = None,
+    log: LogOption = None,
+) -> None:
+    """Verify every byte and say what a dataset holds: complete or not, duplicates, leakage."""
+    from msgbench.console import log_to
+    from msgbench.data.check import check
+
+    log_to(log)
+    for line in check(place, _split(split), against):
+        typer.echo(line)
+
+
+@data_app.command("show")
+def data_show(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store made by `prepare`.")],
+    out: Annotated[Path, typer.Option(help="The PNG file to write.")],
+    images: Annotated[int, typer.Option(help="How many images, in lines by class.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of the draw; the same one shows the same.")] = 0,
+    log: LogOption = None,
+) -> None:
+    """Draw a contact sheet: images of a store, drawn at random, enlarged if they are small."""
+    from msgbench.console import log_to, say
+    from msgbench.data.contact_sheet import MOST_IMAGES, write_contact_sheet
+    from msgbench.data.store import Store
+
+    log_to(log)
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"--out: {str(out)!r} is not allowed; allowed: a file name with .png")
+    if not 1 <= images <= MOST_IMAGES:
+        raise ConfigError(f"--images: {images} is not allowed; allowed: 1 to {MOST_IMAGES}")
+    shown = write_contact_sheet(Store.open(store), out, images, seed)
+    say(f"{shown} images in {out}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of config.yaml."""
+    from msgbench.config import Document
+
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Document.model_json_schema(),
+    }
+    typer.echo(json.dumps(document, indent=2))
+
+
+def _overrides(assignments: list[str] | None) -> dict[str, Any]:
+    from msgbench.config import merge, parse_override
+
+    overrides: dict[str, Any] = {}
+    for assignment in assignments or ():
+        overrides = merge(overrides, parse_override(assignment))
+    return overrides
+
+
+def _benchmark(
+    config: Path, assignments: list[str] | None, overrides: dict[str, Any] | None = None
+) -> Benchmark:
+    from msgbench.config import load_benchmark
+
+    return load_benchmark(config, _overrides(assignments) if overrides is None else overrides)
+
+
+def _layout(benchmark: Benchmark) -> Layout:
+    from msgbench.layout import Layout
+
+    return Layout(Path(benchmark.results), benchmark.tier)
+
+
+def _split(name: str | None) -> Split | None:
+    if name not in (None, "train", "test"):
+        raise ConfigError(f"--split: {name!r} is not allowed; allowed: train, test")
+    return cast("Split | None", name)
+
+
+def _device(name: str) -> str:
+    if name not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device: {name!r} is not allowed; allowed: auto, cpu, cuda")
+    return name
+
+
+def main() -> None:
+    """Entry point: runs the command; one line and the right exit code for every expected error."""
+    from msgbench.console import say
+
+    # Threads that spin while they wait make a training 10 to 25 times slower as soon as anything else
+    # runs on the same cores (measured); read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Python ignores SIGPIPE and would show a traceback when the reader of a pipe goes away.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        app()
+    except MsgbenchError as error:
+        say(f"msgbench: error: {error}")
+        sys.exit(error.exit_code)
+    except StoppedBySignal as stopped:
+        sys.exit(stopped.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+if __name__ == "__main__":
+    main()

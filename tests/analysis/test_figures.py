@@ -1,0 +1,234 @@
+"""Figures: the CSV holds exactly what is drawn, and the paper's numbers share no axis with others'."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import matplotlib.colors
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from msgbench.analysis import figures_of
+from msgbench.analysis.collect import collect
+from msgbench.analysis.figures import (
+    COLUMN_INCHES,
+    MOST_POINTS,
+    PALETTE,
+    PNG_DPI,
+    Panel,
+    Plot,
+    Series,
+    build_plot,
+    curve_of,
+    curves_plot,
+    draw,
+    main_protocols,
+    make_figure,
+    plot_frame,
+    svg,
+)
+from msgbench.errors import ResultsError
+from msgbench.layout import REAL_JSON
+from msgbench.records import read_json, write_json
+
+LR3 = "cifar10-msg-progan-lr0.003"
+
+
+def plot_of(tree, name="table3"):
+    return build_plot(collect(tree.benchmark, tree.layout), name)
+
+
+def drawn_points(plot):
+    """(panel, x, y) of everything that matplotlib was given; x is None for what spans the whole axis."""
+    figure = draw(plot)
+    found = []
+    for panel, axes in zip(plot.panels, figure.axes, strict=True):
+        for line in axes.get_lines():
+            xs, ys = line.get_xdata(), line.get_ydata()
+            spans = line.get_transform() == axes.get_yaxis_transform()
+            if spans:
+                found.append((panel.name, None, float(ys[0])))
+            else:
+                found += [(panel.name, float(x), float(y)) for x, y in zip(xs, ys, strict=True)]
+    return found
+
+
+def key(point):
+    panel, x, y = point
+    return (panel, x is not None, x or 0.0, y)
+
+
+@pytest.mark.parametrize("name", ["table3", "table3-fid", "table3-losses"])
+@pytest.mark.parametrize("tier", ["smoke", "paper"])
+def test_the_csv_is_what_is_drawn(make_tree, tier, name):
+    tree = make_tree(tier).complete()
+    out = make_figure(tree.benchmark, tree.layout, name, tree.layout.figure(name))
+    # As text: pandas' own reading of floats may differ in the last digit.
+    frame = pd.read_csv(out.with_suffix(".csv"), dtype=str, keep_default_na=False)
+    stated = [
+        (r.panel, float(r.x) if r.x else None, float(r.y)) for r in frame.itertuples(index=False)
+    ]
+    drawn = drawn_points(plot_of(tree, name))
+    assert len(drawn) > 10
+    assert sorted(drawn, key=key) == sorted(stated, key=key)
+
+
+def test_names(make_tree):
+    assert figures_of(make_tree("smoke").benchmark) == ("table3", "table3-fid", "table3-losses")
+    tree = make_tree("smoke")
+    with pytest.raises(
+        ResultsError, match=r"^figure table4: no such figure; did you mean 'table3'\?$"
+    ):
+        make_figure(tree.benchmark, tree.layout, "table4", tree.layout.figure("table4"))
+
+
+def test_scores_are_the_records(make_tree):
+    tree = make_tree("smoke").complete()
+    plot = plot_of(tree, "table3-fid")
+    (panel,) = plot.panels
+    series = {s.label: s for s in panel.series}
+    records = collect(tree.benchmark, tree.layout).runs_of(LR3)[0].of("fid2k_small")
+    assert series["lr 0.003"].y == tuple(r.value for r in records)
+    assert series["lr 0.003"].x == tuple(r.cur_nimg / 1000 for r in records)
+    assert panel.x_label == "real images shown (thousands)"
+    assert panel.y_label == "FID, lower is better"
+
+
+def test_small_scores_never_share_an_axis_with_the_papers(make_tree):
+    ours, paper = plot_of(make_tree("smoke").complete()).panels
+    assert ours.title == "IS by small-cifar10-v1"
+    assert {s.role for s in ours.series} == {"run", "level"}
+    assert {s.role for s in paper.series} == {"printed", "printed level"}
+    assert "not comparable" in paper.title
+    assert sorted(s.y[0] for s in paper.series) == [7.92, 8.24, 8.33, 8.63, 11.34]
+
+
+def test_comparable_scores_carry_the_papers_marks_on_their_axis(make_tree):
+    (panel,) = plot_of(make_tree("paper").complete()).panels
+    printed = {s.label: s.y[0] for s in panel.series if s.role.startswith("printed")}
+    assert printed == {
+        "lr 0.003, paper": 8.63, "lr 0.001, paper": 8.24, "lr 0.005, paper": 8.33, "lr 0.01, paper": 7.92,
+        "real images, paper": 11.34,
+    }  # fmt: skip
+    assert panel.x_label == "real images shown (millions)"
+
+
+def test_several_seeds_have_a_mean(make_tree):
+    tree = make_tree("paper")
+    tree.dataset()
+    for seed in (0, 1, 2):
+        tree.train(LR3, seed)
+        tree.evaluate(LR3, seed, scores=lambda protocol, nimg, s=seed: nimg / 1e6 + s)
+    (panel,) = plot_of(tree).panels
+    (mean,) = (s for s in panel.series if s.role == "mean")
+    assert mean.y == pytest.approx([x + 1 for x in mean.x])
+    assert sum(s.role == "run" for s in panel.series) == 3
+
+
+def test_long_statistics_are_means_of_equal_numbers_of_lines(make_tree):
+    tree = make_tree("paper", {"defaults": {"training": {"stats_kimg": 20}}})
+    tree.stats(LR3)
+    plot = plot_of(tree, "table3-losses")
+    run = collect(tree.benchmark, tree.layout).runs_of(LR3)[0]
+    (series,) = plot.panels[0].series
+    step = -(-len(run.stats) // MOST_POINTS)
+    assert step > 1
+    assert len(series.y) == -(-len(run.stats) // step)
+    assert series.y[0] == pytest.approx(float(np.mean(run.stats["loss_d"][:step])))
+    assert series.y[-1] == pytest.approx(
+        float(np.mean(run.stats["loss_d"][step * (len(series.y) - 1) :]))
+    )
+    assert f"up to {step} lines" in plot.caption
+
+
+def test_nothing_measured_is_an_empty_figure_that_says_so(make_tree):
+    tree = make_tree("smoke")
+    for name in figures_of(tree.benchmark):
+        plot = plot_of(tree, name)
+        assert all(panel.note for panel in plot.panels if panel.name != "paper")
+        out = make_figure(tree.benchmark, tree.layout, name, tree.layout.figure(name))
+        with Image.open(out) as picture:
+            assert picture.size[0] == round(COLUMN_INCHES * PNG_DPI)
+
+
+def test_svg_fits_a_page(make_tree):
+    tree = make_tree("smoke").complete()
+    first, second = (
+        svg(plot_of(tree, name), f"figure-{name}") for name in ("table3", "table3-fid")
+    )
+    ids = re.findall(r'\bid="([^"]+)"', first + second)
+    assert len(ids) == len(set(ids)) > 0
+    for text in (first, second):
+        ElementTree.fromstring(text)
+        assert not re.search(r"#[0-9a-f]{6}", text)  # all colours are the page's
+        assert "<style" not in text
+        assert "<script" not in text
+        used = re.findall(r'href="#([^"]+)"', text) + re.findall(r"url\(#([^)]+)\)", text)
+        assert set(used) <= set(re.findall(r'\bid="([^"]+)"', text))
+    assert first == svg(plot_of(tree, "table3"), "figure-table3")
+
+
+def test_hostile_labels_stay_text():
+    nasty = "<script>alert('$\\frac{')</script> & $x_1$"
+    series = Series(nasty, "run", 0, (1.0, 2.0), (0.0, 1.0))
+    panel = Panel("p", nasty, nasty, nasty, (series,))
+    text = svg(Plot("n", nasty, nasty, (panel,), (2.0,)), "f")
+    assert "<script" not in text
+    labels = {
+        element.text
+        for element in ElementTree.fromstring(text).iter()
+        if element.tag.endswith("text")
+    }
+    assert nasty in labels
+    assert plot_frame(Plot("n", nasty, nasty, (panel,), (2.0,))).series[0] == nasty
+
+
+def test_colours_differ_in_lightness_or_hue_for_every_vision():
+    """Okabe and Ito's set, which was made for that; at least the first four differ in grey by themselves."""
+    greys = sorted(
+        np.dot(matplotlib.colors.to_rgb(colour), [0.2126, 0.7152, 0.0722]) for colour in PALETTE[:4]
+    )
+    assert min(np.diff(greys)) > 0.02
+
+
+def test_the_control_is_a_named_level_of_the_fid_figure_alone(make_tree):
+    tree = make_tree("smoke").complete()
+    tree.real(control=123.4)
+    plot = plot_of(tree, "table3-fid")
+    (level,) = (s for s in plot.panels[0].series if s.role == "control")
+    assert (level.label, level.y, level.x) == ("pixel-Gaussian control", (123.4,), ())
+    texts = [text.get_text() for text in draw(plot).axes[0].texts]
+    assert "pixel-Gaussian control 123.40" in texts
+    frame = plot_frame(plot)
+    assert frame[frame.role == "control"].y.tolist() == [123.4]
+    for name in ("table3", "table3-losses"):
+        assert "control" not in set(plot_frame(plot_of(tree, name)).role)
+
+
+def test_a_control_of_another_version_is_not_drawn(make_tree):
+    tree = make_tree("smoke").complete()
+    path = tree.real() / REAL_JSON
+    content = read_json(path)
+    for record in content["controls"]:
+        record["protocol"]["version"] += 1
+    write_json(path, content)
+    assert "control" not in set(plot_frame(plot_of(tree, "table3-fid")).role)
+
+
+def test_curves_of_one_run_carry_their_levels(make_tree):
+    tree = make_tree("smoke").complete()
+    found = collect(tree.benchmark, tree.layout)
+    (run,) = found.runs_of(LR3)
+    protocols = main_protocols(run.plan.spec.evaluation.protocols)
+    assert [p.name for p in protocols] == ["fid2k_small", "is2k_small"]
+    curves = [curve_of(run, found.datasets["cifar10"], p) for p in protocols]
+    plot = curves_plot("scores", "one run", curves, 5000)
+    fid, inception = ({s.role: s.y for s in panel.series} for panel in plot.panels)
+    values = tuple(r.value for r in run.of("fid2k_small"))
+    assert fid == {"run": values, "untrained": values[:1], "control": (180.0,)}
+    assert inception["control"] == (1.5,)
+    assert inception["real images"] == (5.5,)
+    assert draw(plot).legends == []

@@ -1,0 +1,208 @@
+"""table3.csv and its Markdown: the paper beside ours, complete, partial, and in the paper tier."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from msgbench.analysis.tables import make_table, number, with_deviation
+from msgbench.config import TableRow
+from msgbench.errors import ResultsError
+from msgbench.records import read_json
+
+LR3 = "cifar10-msg-progan-lr0.003"
+
+
+def make(tree, table="table3"):
+    out = make_table(tree.benchmark, tree.layout, table, tree.layout.table_csv(table))
+    frame = pd.read_csv(out, dtype=str, keep_default_na=False).set_index("row", drop=False)
+    return frame, out.with_suffix(".md").read_text()
+
+
+def test_smoke_table_as_a_whole(make_tree):
+    tree = make_tree("smoke").complete()
+    frame, markdown = make(tree)
+    assert list(frame.row) == [
+        "real-images", "msg-progan-lr0.003", "msg-progan-lr0.001", "msg-progan-lr0.005", "msg-progan-lr0.01",
+    ]  # fmt: skip
+    assert list(frame.paper_is) == ["11.34", "8.63", "8.24", "8.33", "7.92"]
+    assert list(frame.paper_real_images) == ["-", "12M", "12M", "12M", "12M"]
+    assert list(frame.paper_learning_rate) == ["-", "0.003", "0.001", "0.005", "0.01"]
+    assert set(frame.verdict) == {"scaled"}
+    assert set(frame.comparable_with_paper) == {"no"}
+    assert set(frame.protocol) == {"is2k_small v1"}
+    for sentence in frame.scaled_down:
+        assert sentence.startswith("smoke tier: scaled down (")
+        assert sentence.endswith("; nothing here is a reproduction")
+        assert "images drawn by msgbench in place of cifar10" in sentence
+        assert "scored by small-cifar10-v1 on 2,000 images" in sentence
+    row = frame.loc["msg-progan-lr0.003"]
+    training = tree.benchmark.experiment(LR3).training
+    assert f"{training.total_nimg:,} real images shown instead of 12M" in row.scaled_down
+    assert "channels instead of 512" in row.scaled_down
+    assert (row.experiment, row.dataset, row.method) == (LR3, "cifar10", "MSG-ProGAN")
+    assert row.cpu_hours == "0.01"  # 36 s on one thread
+    assert row.gpu_hours == "0.0"
+    assert row.evaluations_per_run == str(len(tree.lengths(LR3)) - 1)
+    assert row.images_at_best_seed0 == str(training.total_nimg)
+    assert markdown.count("| scaled |") == 5
+    assert "Scores by small-cifar10-v1 do not compare with the paper's" in markdown
+
+
+def test_every_number_is_that_of_the_record_it_links_to(make_tree):
+    tree = make_tree("smoke").complete()
+    # Falls at the end: the best is not the final one.
+    peak = tree.lengths(LR3)[2]
+    tree.evaluate(LR3, scores=lambda protocol, nimg: 5.0 - abs(nimg - peak) / 1e4)
+    frame, _ = make(tree)
+    row = frame.loc["msg-progan-lr0.003"]
+    best, final = row.records.split(" ")
+    folder = tree.layout.table_csv("table3").parent
+    assert read_json(folder / best)["value"] == float(row.ours_best_seed0) == 5.0
+    assert read_json(folder / final)["value"] == float(row.ours_final_seed0) < 5.0
+    assert row.images_at_best_seed0 == str(peak)
+    real = frame.loc["real-images"]
+    stated = {
+        r["protocol"]["name"]: r["value"] for r in read_json(folder / real.records)["records"]
+    }
+    assert float(real.ours_best_mean) == stated["is2k_small"]
+
+
+def test_nothing_run_is_a_table_of_reasons(make_tree):
+    frame, markdown = make(make_tree("smoke"))
+    assert frame.loc["real-images"].verdict == "not run: not prepared"
+    assert set(frame.verdict[1:]) == {"not run: not planned"}
+    assert set(frame.ours_best_mean) == {""}
+    assert set(frame.records) == {""}
+    assert set(frame.cpu_hours) == {""}
+    assert list(frame.paper_is) == ["11.34", "8.63", "8.24", "8.33", "7.92"]
+    assert "- cifar10-msg-progan-lr0.01, seed 0: not run: not planned" in markdown
+
+
+def test_a_partial_benchmark_tells_what_is_there(make_tree):
+    tree = make_tree("smoke")
+    tree.dataset()
+    tree.train(LR3)
+    tree.evaluate(LR3)
+    tree.train("cifar10-msg-progan-lr0.001")
+    frame, _ = make(tree)
+    assert frame.loc["real-images"].verdict == "not run: prepared, not measured"
+    assert frame.loc["msg-progan-lr0.003"].verdict == "scaled"
+    assert frame.loc["msg-progan-lr0.001"].verdict == "not run: trained, not measured"
+    assert frame.loc["msg-progan-lr0.001"].cpu_hours == "0.01"  # the time was spent
+    assert frame.loc["msg-progan-lr0.005"].verdict == "not run: not planned"
+
+
+@pytest.fixture
+def paper(make_tree):
+    """The paper tier, complete, with IS near the printed numbers; (experiment, seed) -> offset is settable."""
+    tree = make_tree("paper")
+
+    def complete(offsets):
+        tree.dataset()
+        tree.real(value=11.24)
+        for experiment, (base, seeds) in offsets.items():
+            for seed, offset in enumerate(seeds):
+                tree.train(experiment, seed, device="NVIDIA H200", seconds=7200.0)
+                tree.evaluate(experiment, seed, scores=lambda p, n, v=base + offset: v - (n == 0))
+        return make(tree)
+
+    return complete
+
+
+def test_paper_tier_verdicts(paper):
+    frame, markdown = paper({
+        LR3: (8.63, (-0.1, 0.0, 0.1)),
+        "cifar10-msg-progan-lr0.001": (5.0, (-0.1, 0.0, 0.1)),
+        "cifar10-msg-progan-lr0.005": (9.9, (-0.1, 0.0, 0.1)),
+        "cifar10-msg-progan-lr0.01": (7.92, (0.0, 0.1)),
+    })  # fmt: skip
+    assert list(frame.verdict) == [
+        "reproduced",
+        "reproduced",
+        "worse",
+        "better",
+        "inconclusive (2 seeds)",
+    ]
+    row = frame.loc["msg-progan-lr0.003"]
+    assert float(row.ours_best_mean) == pytest.approx(8.63)
+    assert float(row.ours_best_sd) == pytest.approx(0.1)
+    assert [float(row[f"ours_best_seed{seed}"]) for seed in (0, 1, 2)] == pytest.approx(
+        [8.53, 8.63, 8.73]
+    )
+    assert (row.gpu_hours, row.cpu_hours) == ("6.0", "0.0")
+    assert row.scaled_down == ""
+    assert row.comparable_with_paper == "yes"
+    assert frame.loc["msg-progan-lr0.01"].ours_best_seed2 == ""
+    assert len(row.runs.split(" ")) == 3
+    assert "scaled down" not in markdown
+    assert "8.63 ± 0.10" in markdown
+    assert "- cifar10-msg-progan-lr0.01, seed 2: not run: not planned" in markdown
+
+
+def test_a_cut_dataset_makes_the_paper_tier_scaled(make_tree):
+    tree = make_tree("paper")
+    tree.dataset(count=20_000)
+    tree.real(value=11.24)
+    frame, _ = make(tree)
+    assert frame.loc["real-images"].verdict == "scaled"
+    assert (
+        "20,000 of the 50,000 published images of cifar10" in frame.loc["real-images"].scaled_down
+    )
+
+
+def test_another_learning_rate_than_printed_is_said(make_tree):
+    tree = make_tree("paper", {"experiments": {LR3: {"optimizer": {"lr": 0.002}}}})
+    frame, _ = make(tree)
+    assert "learning rate 0.002 instead of 0.003" in frame.loc["msg-progan-lr0.003"].scaled_down
+    assert frame.loc["msg-progan-lr0.001"].scaled_down == ""
+
+
+def test_mini_is_scaled_even_with_inception(make_tree):
+    tree = make_tree("mini")
+    tree.dataset()
+    tree.real(value=11.24)
+    frame, _ = make(tree)
+    assert frame.loc["real-images"].verdict == "scaled"
+    assert frame.loc["real-images"].comparable_with_paper == "yes"
+
+
+def test_the_same_records_give_the_same_bytes(make_tree):
+    tree = make_tree("smoke").complete()
+    out = tree.layout.table_csv("table3")
+    make(tree)
+    first = out.read_bytes(), out.with_suffix(".md").read_bytes()
+    make(tree)
+    assert (out.read_bytes(), out.with_suffix(".md").read_bytes()) == first
+
+
+def test_unknown_table_and_unknown_row(make_tree):
+    tree = make_tree("smoke")
+    with pytest.raises(ResultsError) as caught:
+        make(tree, "table4")
+    assert str(caught.value) == "tables.table4: no such table; did you mean 'table3'?"
+    rows = tree.benchmark.tables["table3"].rows
+    wrong = TableRow(reference="msg-progan-lr0.03", experiment=LR3)
+    table = tree.benchmark.tables["table3"].model_copy(update={"rows": (*rows, wrong)})
+    tree.benchmark.tables["table3"] = table
+    with pytest.raises(ResultsError) as caught:
+        make(tree)
+    assert str(caught.value).startswith(
+        "tables.table3.rows.5.reference: the paper prints no IS for 'msg-progan-lr0.03' in table3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(8.63, "8.63"), (116.417, "116.42"), (0.0, "0.00"), (0.0123, "0.012"), (-0.05, "-0.05")],
+)
+def test_numbers_for_people(value, text):
+    assert number(value) == text
+
+
+def test_with_deviation():
+    assert with_deviation([]) == "–"
+    assert with_deviation([4.0]) == "4.00"
+    assert with_deviation([4.0, 5.0]) == f"4.50 ± {math.sqrt(0.5):.2f}"
