@@ -1,0 +1,32 @@
+# The benchmark as a workflow: a table of contents. The benchmark as data is config.yaml, the work is done
+# by the commands of `msgbench`, and what depends on what stands in workflow/rules.
+#
+#   snakemake --cores 2 all          everything of the tier in config.yaml
+#   snakemake --cores 2 table3       one table (any name under `tables`), and what it needs
+#   snakemake --cores 2 EXPERIMENT   one experiment (any name under `experiments`), trained and measured
+#   snakemake -n all                 what would be done
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/datasets.smk"
+include: "workflow/rules/runs.smk"
+include: "workflow/rules/measurements.smk"
+include: "workflow/rules/results.smk"
+
+
+onstart:
+    require_leave()
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.output,
+        rules.tables.input,
+        rules.figures.input,
+    message:
+        "target all, tier {benchmark.tier}"

@@ -1,0 +1,206 @@
+# What all rules share: the resolved benchmark, its paths, and who needs whose runs. No rules here.
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from msgbench.analysis import FIRST_TRAINING, figures_of
+from msgbench.analysis.cost import require_accepted
+from msgbench.config import resolve
+from msgbench.config.overrides import layered
+from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
+from msgbench.errors import MsgbenchError
+from msgbench.layout import (
+    ANALYSIS_ROOMS,
+    EVALUATE_JSON,
+    LOGS,
+    MANIFEST_JSON,
+    MEASURING_ROOMS,
+    REAL_JSON,
+    SPEC_JSON,
+    TRAIN_JSON,
+    Layout,
+    digest_of,
+    short,
+    source_digest,
+)
+from msgbench.metrics.extractors.weights import resolve_weights
+from msgbench.protocols import get_protocol
+from msgbench.workflow_lock import claim
+
+# Configuration: config.yaml, then --configfile, then --config.
+
+given = workflow.config_settings
+config_files = [Path("config.yaml"), *given.configfiles]
+if not config_files[0].exists():
+    config_files = config_files[1:]
+if not config_files:
+    raise WorkflowError(
+        f"config.yaml: is not in {Path.cwd()}; start snakemake in the folder that holds it"
+    )
+try:
+    merged_config, CONFIG_ARGUMENTS = layered(config_files, given.config)
+    benchmark = resolve(merged_config)
+except MsgbenchError as error:
+    raise WorkflowError(str(error))
+config.clear()
+config.update(merged_config)
+validate(config, "../schemas/config.schema.json", set_default=False)
+
+layout = Layout(Path(benchmark.results), benchmark.tier)
+
+
+# Surroundings of the commands.
+
+# The `msgbench` of the Python that runs Snakemake, also where its environment is not activated.
+programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+os.environ.update(PATH=os.pathsep.join(programs))
+# Two live bars of two jobs on one terminal would overwrite each other.
+os.environ.update(MSGBENCH_PROGRESS="plain")
+if workflow.is_main_process:
+    claim(Path(), lambda text: print(text, file=sys.stderr))
+
+
+# Names.
+
+
+def one_of(names):
+    """A wildcard's pattern that matches exactly `names`."""
+    return "|".join(re.escape(name) for name in names) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=one_of(benchmark.datasets),
+    experiment=one_of(benchmark.experiments),
+    table=one_of(benchmark.tables),
+    figure=one_of(figures_of(benchmark)),
+    fp="[0-9a-f]{8}",
+    seed="[0-9]+",
+
+
+# Paths.
+
+DATASET_DIR = layout.dataset_dir("{dataset}", "{fp}")
+RUN_DIR = layout.run_dir("{experiment}", "{fp}", "{seed}")
+
+
+def in_store(file, datasets):
+    """`file` of the stores of `datasets`."""
+    return [
+        str(layout.dataset_dir(name, benchmark.datasets[name].fingerprint) / file)
+        for name in datasets
+    ]
+
+
+def in_runs(file, experiments):
+    """`file` of all runs of `experiments`."""
+    specs = {name: benchmark.experiments[name] for name in experiments}
+    return [
+        str(layout.run_dir(name, spec.fingerprint, seed) / file)
+        for name, spec in specs.items()
+        for seed in spec.seeds
+    ]
+
+
+# What the wildcards of a job stand for.
+
+
+def dataset_of(wildcards):
+    """The spec of a job's dataset; refuses a path whose fingerprint is not the present one."""
+    return present(benchmark.datasets[wildcards.dataset], wildcards.dataset, wildcards.fp)
+
+
+def experiment_of(wildcards):
+    """The spec of a job's experiment; refuses a path whose fingerprint is not the present one."""
+    return present(benchmark.experiments[wildcards.experiment], wildcards.experiment, wildcards.fp)
+
+
+def present(spec, name, fp):
+    if short(spec.fingerprint) != fp:
+        raise WorkflowError(
+            f"{name}: {fp} is not its fingerprint in tier {benchmark.tier}, that is {short(spec.fingerprint)}"
+        )
+    return spec
+
+
+def store_of(wildcards):
+    """The manifest of the dataset that a run is trained on."""
+    return in_store(MANIFEST_JSON, [experiment_of(wildcards).dataset.name])[0]
+
+
+def weights_arguments():
+    """Arguments that name the weights which msgbench does not ship."""
+    return ["--inception", benchmark.weights.inception] if benchmark.weights.inception else []
+
+
+def require_leave():
+    """Refuse to start anything while its cost is not accepted, or weights that measuring needs are not there."""
+    tables = benchmark.tables.values()
+    protocols = {name for table in tables for name in (table.protocol, *table.also)}
+    try:
+        require_accepted(benchmark)
+        for extractor in sorted({get_protocol(name).extractor for name in protocols}):
+            resolve_weights(extractor, benchmark.weights.inception)
+    except MsgbenchError as error:
+        raise WorkflowError(str(error))
+
+
+# What tables and figures show.
+
+
+def experiments_of(table):
+    return [row.experiment for row in benchmark.tables[table].rows if row.experiment]
+
+
+def datasets_of(table):
+    """Datasets that `table` shows: as real images, or as what its experiments are trained on."""
+    rows = benchmark.tables[table].rows
+    names = [row.real_images or benchmark.experiments[row.experiment].dataset.name for row in rows]
+    return list(dict.fromkeys(names))
+
+
+def real_protocols(dataset):
+    """Protocols by which the images of `dataset` and their control are measured: all that anything on it uses."""
+    tables = [t for name, t in benchmark.tables.items() if dataset in datasets_of(name)]
+    specs = [spec for spec in benchmark.experiments.values() if spec.dataset.name == dataset]
+    names = {protocol for table in tables for protocol in (table.protocol, *table.also)}
+    return sorted(names.union(*(spec.evaluation.protocols for spec in specs)))
+
+
+def measured_for(table):
+    """All records that `table` is made from."""
+    return in_runs(EVALUATE_JSON, experiments_of(table)) + in_store(REAL_JSON, datasets_of(table))
+
+
+def measured_beside():
+    """Digest of what was measured of runs that no table shows: the report has them where they exist."""
+    shown = benchmark.table_experiments()
+    folders = layout.run_dirs(name for name in benchmark.experiments if name not in shown)
+    files = [folder / EVALUATE_JSON for folder in folders]
+    return digest_of(file for file in files if file.is_file())
+
+
+def published_from(wildcards):
+    """What an experiment is published from; refuses drawn images before anything is trained."""
+    name = wildcards.experiment
+    dataset = benchmark.experiments[name].dataset
+    if dataset.source == "embedded":
+        raise WorkflowError(
+            f"{name}: is published only on real images; name your copy at datasets.{dataset.name}.path"
+        )
+    return in_runs(EVALUATE_JSON, [name]) + in_store(REAL_JSON, [dataset.name])
+
+
+def table_of(figure):
+    """The table that `figure` belongs to: figures are called `<table>` or `<table>-<what>`."""
+    return max((name for name in benchmark.tables if figure.startswith(name)), key=len)
+
+
+# Digests of the sources of rooms that are cheap to run again.
+
+MEASURING_SOURCES = source_digest(*MEASURING_ROOMS)
+ANALYSIS_SOURCES = source_digest(*ANALYSIS_ROOMS)

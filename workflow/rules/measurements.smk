@@ -1,0 +1,74 @@
+# Measurements: every snapshot of a run, the real images themselves and the control made of them, by the protocols
+# of the config.
+
+
+rule measurements:
+    input:
+        [measured_for(table) for table in benchmark.tables],
+    message:
+        "target measurements"
+
+
+rule evaluate:
+    input:
+        spec=RUN_DIR / SPEC_JSON,
+        train=RUN_DIR / TRAIN_JSON,
+        store=store_of,
+    output:
+        RUN_DIR / EVALUATE_JSON,
+    log:
+        RUN_DIR / LOGS / "evaluate.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: lambda wildcards: experiment_of(wildcards).training.num_threads
+    resources:
+        local_slots=1,
+    params:
+        sources=MEASURING_SOURCES,
+        run_dir=lambda wildcards, output: Path(output[0]).parent,
+        store=lambda wildcards, input: Path(input.store).parent,
+        cache=lambda wildcards, output: layout.cache,
+        weights=lambda wildcards, output: weights_arguments(),
+    message:
+        "evaluate {wildcards.experiment}, seed {wildcards.seed}"
+    shell:
+        "msgbench evaluate {params.run_dir:q} --store {params.store:q} --cache {params.cache:q}"
+        " --log {log:q} {params.weights:q}"
+
+
+rule evaluate_real:
+    input:
+        DATASET_DIR / MANIFEST_JSON,
+    output:
+        DATASET_DIR / REAL_JSON,
+    log:
+        layout.log("evaluate-real-{dataset}-{fp}"),
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        local_slots=1,
+    params:
+        sources=MEASURING_SOURCES,
+        protocols=lambda wildcards: ",".join(real_protocols(wildcards.dataset)),
+        tier=benchmark.tier,
+        store=lambda wildcards, input: Path(input[0]).parent,
+        cache=lambda wildcards, output: layout.cache,
+        weights=lambda wildcards, output: weights_arguments(),
+    message:
+        "evaluate the real images of {wildcards.dataset}"
+    shell:
+        "msgbench evaluate --real {params.store:q} --protocols {params.protocols} --tier {params.tier}"
+        " --out {output:q} --cache {params.cache:q} --log {log:q} {params.weights:q}"
+
+
+# Any experiment can be asked for by its name, also one that no table shows.
+for name in benchmark.experiments:
+
+    rule:
+        name:
+            name
+        input:
+            in_runs(EVALUATE_JSON, [name]),
+        message:
+            "target {rule}"

@@ -1,0 +1,124 @@
+# Results: tables, figures and the report, made from records alone and made again when their code changes.
+
+
+rule tables:
+    input:
+        [layout.table_csv(table) for table in benchmark.tables],
+    message:
+        "target tables"
+
+
+rule figures:
+    input:
+        [layout.figure(figure) for figure in figures_of(benchmark)],
+    message:
+        "target figures"
+
+
+rule table:
+    input:
+        lambda wildcards: measured_for(wildcards.table),
+    output:
+        layout.table_csv("{table}"),
+    log:
+        layout.log("table-{table}"),
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        sources=ANALYSIS_SOURCES,
+        spec=lambda wildcards: benchmark.tables[wildcards.table].model_dump_json(),
+        config=lambda wildcards, output: CONFIG_ARGUMENTS,
+    message:
+        "table {wildcards.table}"
+    shell:
+        "msgbench table {wildcards.table} --log {log:q} {params.config:q}"
+
+
+rule figure:
+    input:
+        lambda wildcards: measured_for(table_of(wildcards.figure)),
+    output:
+        png=layout.figure("{figure}"),
+        csv=layout.figure("{figure}", "csv"),
+    log:
+        layout.log("figure-{figure}"),
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        sources=ANALYSIS_SOURCES,
+        spec=lambda wildcards: benchmark.tables[table_of(wildcards.figure)].model_dump_json(),
+        config=lambda wildcards, output: CONFIG_ARGUMENTS,
+    message:
+        "figure {wildcards.figure}"
+    shell:
+        "msgbench figure {wildcards.figure} --log {log:q} {params.config:q}"
+
+
+rule report:
+    input:
+        rules.tables.input,
+        rules.figures.input,
+    output:
+        layout.report_html,
+    log:
+        layout.log("report"),
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        sources=ANALYSIS_SOURCES,
+        others=lambda wildcards: measured_beside(),
+        config=lambda wildcards, output: CONFIG_ARGUMENTS,
+    message:
+        "report"
+    shell:
+        "msgbench report --log {log:q} {params.config:q}"
+
+
+# What is kept with the sources: the records of a measured run on the real images, without local names. Its
+# pictures lie undeclared beside it.
+rule publish:
+    input:
+        published_from,
+    output:
+        layout.published_json("{experiment}"),
+    log:
+        layout.log("publish-{experiment}"),
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        sources=ANALYSIS_SOURCES,
+        config=lambda wildcards, output: CONFIG_ARGUMENTS,
+    message:
+        "publish {wildcards.experiment}"
+    shell:
+        "msgbench publish {wildcards.experiment} --log {log:q} {params.config:q}"
+
+
+# Not part of `all`: it trains on your copy of the real images. The page's pictures lie undeclared beside it.
+rule first_training:
+    input:
+        layout.published_json(FIRST_TRAINING),
+    output:
+        "docs/first-training.md",
+    log:
+        layout.log("first-training"),
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        sources=ANALYSIS_SOURCES,
+    message:
+        "docs/first-training.md"
+    shell:
+        "msgbench walkthrough {input:q} --out {output:q} --log {log:q}"
+
+
+# Any table can be asked for by its name.
+for name in benchmark.tables:
+
+    rule:
+        name:
+            name
+        input:
+            layout.table_csv(name),
+        message:
+            "target {rule}"
