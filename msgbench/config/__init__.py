@@ -1,7 +1,8 @@
 """Configuration: config.yaml in, typed and fingerprinted specs out. Never imports torch."""
 
 from msgbench.config.benchmark import Benchmark, load_benchmark, parse_override, read_yaml, resolve
-from msgbench.config.document import Document, TableRow, TableSpec, WeightsSpec
+from msgbench.config.cluster import TASKS, ClusterSpec, JobResources, Task, job_resources
+from msgbench.config.document import Document, Launcher, TableRow, TableSpec, WeightsSpec
 from msgbench.config.patches import merge
 from msgbench.config.specs import (
     TIERS,
@@ -19,23 +20,29 @@ from msgbench.config.specs import (
 )
 
 __all__ = [
+    "TASKS",
     "TIERS",
     "Benchmark",
+    "ClusterSpec",
     "DatasetSpec",
     "Document",
     "EmaSpec",
     "EvaluationSpec",
     "ExperimentSpec",
+    "JobResources",
+    "Launcher",
     "LossSpec",
     "ModelSpec",
     "OptimizerSpec",
     "RunSpec",
     "TableRow",
     "TableSpec",
+    "Task",
     "Tier",
     "TrainingSpec",
     "WeightsSpec",
     "fingerprint_of",
+    "job_resources",
     "load_benchmark",
     "merge",
     "parse_override",

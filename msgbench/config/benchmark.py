@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from msgbench.config.document import Document, Overlay, TableSpec, WeightsSpec
+from msgbench.config.cluster import ClusterSpec
+from msgbench.config.document import Document, Launcher, Overlay, TableSpec, WeightsSpec
 from msgbench.config.patches import merge
 from msgbench.config.sentences import nearest, sentence
 from msgbench.config.specs import DatasetSpec, ExperimentSpec, RunSpec, Tier
@@ -30,12 +31,14 @@ class Benchmark:
 
     tier: Tier
     results: str
-    launcher: str
+    launcher: Launcher
     accept_gpu_hours: float
     weights: WeightsSpec
     datasets: dict[str, DatasetSpec]
     experiments: dict[str, ExperimentSpec]
     tables: dict[str, TableSpec]
+    cluster: ClusterSpec = field(default_factory=ClusterSpec)
+    """What Slurm jobs ask for, the tier's overlay laid over."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """What was changed of the config file for this benchmark, as a nested mapping."""
 
@@ -199,6 +202,7 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         datasets=datasets,
         experiments=experiments,
         tables=tables,
+        cluster=document.cluster.merged(overlay.cluster),
     )
 
 

@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from msgbench.config.cluster import ClusterSpec
 from msgbench.config.patches import Patch
 from msgbench.config.specs import DatasetSpec, ExperimentSpec, Spec, Tier
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+
+Launcher = Literal["inline", "local", "slurm"]
 
 _EXPERIMENT_PARTS = frozenset({"method", "dataset"})
 
@@ -73,6 +76,7 @@ TableLayer = Annotated[dict[str, Any], Patch(TableSpec)]
 class Overlay(Spec):
     """What a tier changes; laid over the base after everything else."""
 
+    cluster: ClusterSpec = Field(default_factory=ClusterSpec)
     datasets: dict[Name, DatasetLayer] = Field(default_factory=dict)
     defaults: DefaultsLayer = Field(default_factory=dict)
     methods: dict[Name, DefaultsLayer] = Field(default_factory=dict)
@@ -96,9 +100,13 @@ class Document(Spec):
     results: str = Field(
         default="results", min_length=1, description="folder of everything that is made"
     )
-    launcher: Literal["inline", "local"] = Field(
+    launcher: Launcher = Field(
         default="inline",
-        description="where trainings run: `inline` (inside the rule) or `local` (a submitit job)",
+        description="where preparing, training and measuring run: `inline` (inside the rule), `local` "
+        "(a submitit job on this machine) or `slurm` (what `--profile slurm` chooses)",
+    )
+    cluster: ClusterSpec = Field(
+        default_factory=ClusterSpec, description="what Slurm jobs ask for, per task"
     )
     accept_gpu_hours: float = Field(
         default=0.0,
