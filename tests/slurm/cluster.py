@@ -159,6 +159,8 @@ class Cluster:
         """The last lines of every log, for an error message."""
         parts = []
         for path in sorted((self.folder / "log").glob("*")):
+            if path.suffix == ".out" and path.with_suffix(".log").exists():
+                continue  # the same without times
             tail = path.read_text(errors="replace").splitlines()[-lines:]
             parts += [f"--- {path.name}", *tail] if tail else []
         return "\n".join(parts)
@@ -257,7 +259,7 @@ class Cluster:
         self._spawn(f"slurmd-{node}", ["slurmd", "-D", "-N", node], **{NODE_TAG: node})
 
     def start_node(self, node: str) -> None:
-        """Start a killed node again and wait until it takes jobs."""
+        """Start a killed node again, when its death was noticed, and wait until it takes jobs."""
         self._start_slurmd(node)
         self.wait_for_nodes([node])
 
