@@ -330,8 +330,17 @@ def walkthrough(
 @app.command()
 def launch(
     command: Annotated[list[str], typer.Argument(help="The command to run, after `--`.")],
-    run_dir: Annotated[Path, typer.Option(help="Folder of the run; job.json is kept there.")],
-    launcher: Annotated[str, typer.Option(help="inline or local.")] = "inline",
+    run_dir: Annotated[
+        Path, typer.Option(help="Folder that it works for; jobs/TASK.json is kept there.")
+    ],
+    task: Annotated[str, typer.Option(help="train, prepare or evaluate.")] = "train",
+    output: Annotated[
+        Path | None, typer.Option(help="What it makes in the end; default: train.json.")
+    ] = None,
+    launcher: Annotated[str, typer.Option(help="inline, local or slurm.")] = "inline",
+    resources: Annotated[
+        str, typer.Option(help="For slurm: what the job asks for, a JSON object.")
+    ] = "{}",
     log: LogOption = None,
 ) -> None:
     """Run a command in place or as a job, or go on waiting for the job that runs it already."""
@@ -339,8 +348,18 @@ def launch(
     from msgbench.launch.submit import launch as launch_command
 
     log_to(log)
-    code = launch_command(command, run_dir, launcher)
+    code = launch_command(command, run_dir, launcher, task, output, _resources(resources))
     raise typer.Exit(code)
+
+
+def _resources(text: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise ConfigError(f"--resources: {text!r} is not allowed; allowed: a JSON object")
+    return content
 
 
 @app.command()

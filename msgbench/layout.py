@@ -20,7 +20,6 @@ FINGERPRINT_CHARS = 8
 SPEC_JSON = "spec.json"
 TRAIN_JSON = "train.json"
 EVALUATE_JSON = "evaluate.json"
-JOB_JSON = "job.json"
 JOBS = "jobs"
 STATS_JSONL = "stats.jsonl"
 SNAPSHOTS = "snapshots"
@@ -50,6 +49,11 @@ def stores_beside(store_dir: Path) -> list[Path]:
     if folder.parent.parent.name == DATASETS:
         found |= set(folder.parent.parent.glob(f"*/*/{MANIFEST_JSON}"))
     return sorted(manifest.parent for manifest in found if manifest.parent != folder)
+
+
+def job_file(task: str) -> str:
+    """Path of the record of a task's job ("train") inside the folder that the job works for."""
+    return f"{JOBS}/{task}.json"
 
 
 def snapshot_file(cur_nimg: int) -> str:

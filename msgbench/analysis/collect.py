@@ -23,7 +23,6 @@ from msgbench.errors import ResultsError
 from msgbench.layout import (
     EVALUATE_JSON,
     GRIDS,
-    JOB_JSON,
     MANIFEST_JSON,
     METRICS,
     REAL_JSON,
@@ -31,6 +30,7 @@ from msgbench.layout import (
     STATS_JSONL,
     TRAIN_JSON,
     Layout,
+    job_file,
 )
 from msgbench.protocols import get_protocol
 from msgbench.records import read_json
@@ -267,7 +267,9 @@ def read_run(plan: RunSpec, layout: Layout, manifest: Manifest | None) -> Run:
         records=records,
         stats=stats,
         grids=read_grids(folder / GRIDS),
-        job=_read_object(folder / JOB_JSON) if (folder / JOB_JSON).is_file() else None,
+        job=_read_object(folder / job_file("train"))
+        if (folder / job_file("train")).is_file()
+        else None,
         reason=_run_reason(folder, plan, train, records, stats),
     )
 

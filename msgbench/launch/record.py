@@ -1,4 +1,4 @@
-"""job.json: which job works for a run directory. Written right after submission and kept.
+"""jobs/<task>.json: which job works for a folder. Written right after submission and kept.
 
 It is what a second start finds: a living job is waited for, a finished one gives its result, and only
 after a failed one a new job is submitted.
@@ -7,50 +7,66 @@ after a failed one a new job is submitted.
 from __future__ import annotations
 
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from msgbench.errors import LaunchError
-from msgbench.layout import JOB_JSON
+from msgbench.launch.order import Order
+from msgbench.layout import job_file
 from msgbench.locks import process_start_ticks
 from msgbench.records import now, read_json, write_json
 
-JOB_SCHEMA = "msgbench.job/1"
+JOB_SCHEMA = "msgbench.job/2"
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A submitted job of the executor `launcher`; `folder` is submitit's, exactly as it was given."""
+    """A submitted job of the executor `launcher`; `folder` is submitit's, exactly as it was given.
 
+    `pid` and `start_ticks` are those of the process that stands for a local job, `name` and the time of
+    submission tell a Slurm job from another one with the same number. `resources` is what was asked
+    for. `resubmitted` counts the jobs before this one that Slurm took away for good and that made no progress;
+    `progress` is what the folder held when this one was submitted. `end` says how the job ended, once somebody
+    looked: {"state", "sentence", "written"}.
+    """
+
+    task: str
     launcher: str
     job_id: str
     folder: str
     argv: tuple[str, ...]
     host: str
-    pid: int
-    start_ticks: int | None
     submitted: str
+    pid: int | None = None
+    start_ticks: int | None = None
+    name: str = ""
+    resources: dict[str, Any] = field(default_factory=dict)
+    resubmitted: int = 0
+    progress: str = ""
+    end: dict[str, str] | None = None
 
     @classmethod
-    def of_process(
-        cls, launcher: str, job_id: str, folder: Path, argv: tuple[str, ...], pid: int
-    ) -> JobRecord:
+    def of_process(cls, order: Order, job_id: str, folder: Path, pid: int) -> JobRecord:
         """The record of a job that the process `pid` of this machine stands for."""
+        return cls(**_common(order, job_id, folder), pid=pid, start_ticks=process_start_ticks(pid))
+
+    @classmethod
+    def of_name(cls, order: Order, job_id: str, folder: Path, name: str) -> JobRecord:
+        """The record of a Slurm job called `name`."""
         return cls(
-            launcher=launcher,
-            job_id=job_id,
-            folder=str(folder),
-            argv=argv,
-            host=socket.gethostname(),
-            pid=pid,
-            start_ticks=process_start_ticks(pid),
-            submitted=now(),
+            **_common(order, job_id, folder),
+            name=name,
+            resources=order.resources,
+            resubmitted=order.resubmitted,
+            progress=order.progress,
         )
 
     @classmethod
-    def read(cls, run_dir: Path) -> JobRecord | None:
-        """job.json of `run_dir`, None without one; raises LaunchError when it is not readable."""
-        path = run_dir / JOB_JSON
+    def read(cls, folder: Path, task: str) -> JobRecord | None:
+        """The record of `task` in `folder`, None without one; raises LaunchError when it is not readable."""
+        path = folder / job_file(task)
         try:
             content = read_json(path)
             if content.pop("schema") != JOB_SCHEMA:
@@ -63,16 +79,47 @@ class JobRecord:
                 f"{path}: is not a job record; remove it when no job of this run is running"
             ) from None
 
-    def write(self, run_dir: Path) -> None:
-        """Write job.json atomically."""
-        write_json(run_dir / JOB_JSON, {"schema": JOB_SCHEMA, **asdict(self)})
+    def write(self, folder: Path) -> None:
+        """Write the record of a job that works for `folder` atomically."""
+        write_json(folder / job_file(self.task), {"schema": JOB_SCHEMA, **asdict(self)})
+
+    def ended(self, state: str, sentence: str) -> JobRecord:
+        """This record with the end of its job."""
+        return replace(self, end={"state": state, "sentence": sentence, "written": now()})
+
+    @property
+    def submit_time(self) -> float:
+        """When it was submitted, in seconds since 1970."""
+        return datetime.fromisoformat(self.submitted).timestamp()
+
+    @property
+    def log(self) -> Path:
+        """What the command says in the job (submitit's name)."""
+        return Path(self.folder) / f"{self.job_id}_0_log.err"
+
+    @property
+    def result_pickle(self) -> Path:
+        """Exists when the command ended by itself (submitit's name)."""
+        return Path(self.folder) / f"{self.job_id}_0_result.pkl"
 
     def process_lives(self) -> bool:
-        """Whether the job's process is alive; raises LaunchError for a job of another machine."""
+        """Whether a local job's process is alive; raises LaunchError for a job of another machine."""
         if self.host != socket.gethostname():
             raise LaunchError(
                 f"{self.folder}: job {self.job_id} was started on {self.host} and cannot be seen from "
-                f"{socket.gethostname()}; start msgbench there, or remove {JOB_JSON} when it is gone"
+                f"{socket.gethostname()}; start msgbench there, or remove {job_file(self.task)} when it is gone"
             )
-        ticks = process_start_ticks(self.pid)
+        ticks = process_start_ticks(self.pid) if self.pid is not None else None
         return ticks is not None and ticks == self.start_ticks
+
+
+def _common(order: Order, job_id: str, folder: Path) -> dict[str, Any]:
+    return {
+        "task": order.task,
+        "launcher": order.launcher,
+        "job_id": job_id,
+        "folder": str(folder),
+        "argv": order.argv,
+        "host": socket.gethostname(),
+        "submitted": now(),
+    }

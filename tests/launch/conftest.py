@@ -114,7 +114,7 @@ class Run:
         return int((self.folder / "starts.txt").read_text().splitlines()[-1].split()[1])
 
     def record(self) -> JobRecord:
-        record = JobRecord.read(self.folder)
+        record = JobRecord.read(self.folder, "train")
         assert record is not None
         return record
 

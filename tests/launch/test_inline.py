@@ -52,7 +52,7 @@ def test_a_second_start_waits_for_the_first(run: Run) -> None:
     second = run.launch("inline", run.command(total=20))
     code, said = second.end()
     assert (first.end()[0], code) == (0, 0)
-    assert "launch is already running" in said
+    assert "launch-train is already running" in said
     assert run.never_two()
 
 

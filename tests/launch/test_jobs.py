@@ -147,7 +147,17 @@ def test_a_process_number_that_came_again_is_no_living_job(run: Run) -> None:
 
 
 def test_a_job_of_another_machine_is_not_guessed_about(run: Run) -> None:
-    record = JobRecord("local", "17", str(run.folder / "old"), ("x",), "elsewhere", 17, 1, "2026")
+    record = JobRecord(
+        task="train",
+        launcher="local",
+        job_id="17",
+        folder=str(run.folder / "old"),
+        argv=("x",),
+        host="elsewhere",
+        submitted="2026-01-01T00:00:00Z",
+        pid=17,
+        start_ticks=1,
+    )
     record.write(run.folder)
     with pytest.raises(LaunchError, match="job 17 was started on elsewhere and cannot be seen"):
         launch(run.command(), run.folder, "local")
@@ -156,11 +166,12 @@ def test_a_job_of_another_machine_is_not_guessed_about(run: Run) -> None:
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"schema": "msgbench.job/9"}'])
 def test_a_broken_record_is_named(run: Run, content: str) -> None:
-    (run.folder / "job.json").write_text(content)
+    (run.folder / "jobs").mkdir()
+    (run.folder / "jobs/train.json").write_text(content)
     with pytest.raises(LaunchError) as caught:
         launch(run.command(), run.folder, "local")
     assert str(caught.value) == (
-        f"{run.folder}/job.json: is not a job record; remove it when no job of this run is running"
+        f"{run.folder}/jobs/train.json: is not a job record; remove it when no job of this run is running"
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from msgbench.layout import EVALUATE_JSON, JOB_JSON, REAL_JSON, STATS_JSONL, TRAIN_JSON
+from msgbench.layout import EVALUATE_JSON, REAL_JSON, STATS_JSONL, TRAIN_JSON
 
 from .conftest import SNAKEMAKE, Project, copy_workflow
 
@@ -272,5 +272,5 @@ def test_jobs_of_the_local_launcher_outlive_the_workflow_and_are_found_again(
 
 
 def records_of_jobs(project: Project) -> dict[Path, str]:
-    """The job.json of every run that has one."""
-    return {path: path.read_text() for path in project.layout.root.rglob(JOB_JSON)}
+    """The job records of all runs."""
+    return {path: path.read_text() for path in project.layout.root.rglob("jobs/*.json")}

@@ -1,0 +1,32 @@
+"""How a job ended: by its result, or by what the process table or Slurm says."""
+
+from __future__ import annotations
+
+import pickle
+from typing import NamedTuple
+
+from msgbench.launch.record import JobRecord
+
+
+class End(NamedTuple):
+    """`code` is the exit code of the command (128 + n after death by signal n), None when it left none.
+
+    `state` is FINISHED (the command ended by itself), BROKEN (the job could not run it or put it back into the
+    queue; `trace` says why), GONE (nobody knows), or a final state of Slurm.
+    """
+
+    state: str
+    code: int | None = None
+    trace: str = ""
+
+
+def result_of(record: JobRecord) -> End | None:
+    """The end that the job itself wrote down, None when it did not."""
+    try:
+        with record.result_pickle.open("rb") as file:
+            kind, value = pickle.load(file)  # by our own CommandJob: a number or a text
+    except FileNotFoundError:
+        return None
+    except (OSError, pickle.UnpicklingError, EOFError, ValueError, TypeError) as error:
+        return End("BROKEN", trace=f"{record.result_pickle}: cannot be read ({error})")
+    return End("FINISHED", code=int(value)) if kind == "success" else End("BROKEN", trace=value)
