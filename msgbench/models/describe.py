@@ -22,6 +22,7 @@ from msgbench.models.layers import (
     LatentConv4x4,
     MinibatchStdDev,
     PixelNorm,
+    UpsampleConv2d,
 )
 
 
@@ -96,6 +97,11 @@ class _Table:
             case CombineFunction():
                 self._add_raw_images(inputs[0])
                 self._add(f"Concat/{layer.name}", layer, out)
+            case UpsampleConv2d():
+                # One layer of ours, two rows of the paper's.
+                upsampled = inputs[0].shape[1], *out.shape[2:]
+                self.rows.append(LayerRow(self._block(out), "Upsample", "-", upsampled))
+                self._add("Conv 3 x 3", layer, out)
             case EqualizedConv2d() if name == "from_rgb":
                 self._add_raw_images(inputs[0])
                 self._add(f"FromRGB {self._block(out) - 1}", layer, out)
@@ -109,8 +115,6 @@ class _Table:
                 self._add("Conv 4 x 4", layer, out)
             case MinibatchStdDev():
                 self._add("MinBatchStd", layer, out)
-            case nn.Upsample():
-                self._add("Upsample", layer, out)
             case nn.AvgPool2d():
                 self._add("AvgPool", layer, out, block=self._block(inputs[0]))
             case EqualizedLinear():

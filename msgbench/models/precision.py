@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from msgbench.models.layers import UpsampleConv2d
+
 Precision = Literal["float32", "bfloat16"]
 
 _COMPUTE_DTYPE: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
@@ -22,6 +24,13 @@ def set_precision(network: nn.Module, precision: Precision) -> nn.Module:
     assert hasattr(network, "compute_dtype"), type(network).__name__
     setattr(network, "compute_dtype", _COMPUTE_DTYPE[precision])  # noqa: B010 (Module has no such field for types)
     return network
+
+
+def fuse_upsampling(network: nn.Module, fused: bool) -> None:
+    """Have the upsampling convolutions of `network` run as one operation each, or step by step."""
+    for layer in network.modules():
+        if isinstance(layer, UpsampleConv2d):
+            layer.fused = fused
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from msgbench.models.layers import (
     EqualizedConv2d,
     LatentConv4x4,
     PixelNorm,
+    UpsampleConv2d,
     leaky_relu,
     widened,
 )
@@ -43,8 +44,7 @@ class UpBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.up = nn.Upsample(scale_factor=2, mode="nearest")
-        self.conv0 = EqualizedConv2d(in_channels, out_channels, 3, padding=1)
+        self.conv0 = UpsampleConv2d(in_channels, out_channels)
         self.act0 = leaky_relu()
         self.norm0 = PixelNorm()
         self.conv1 = EqualizedConv2d(out_channels, out_channels, 3, padding=1)
@@ -52,7 +52,7 @@ class UpBlock(nn.Module):
         self.norm1 = PixelNorm()
 
     def forward(self, a: Tensor) -> Tensor:
-        a = self.norm0(self.act0(self.conv0(self.up(a))))
+        a = self.norm0(self.act0(self.conv0(a)))
         return self.norm1(self.act1(self.conv1(a)))
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from msgbench.config import OptimizerSpec, RunSpec
 from msgbench.models.build import build_discriminator, build_generator
-from msgbench.models.precision import set_precision, use_channels_last
+from msgbench.models.precision import fuse_upsampling, set_precision, use_channels_last
 from msgbench.seeding import derive_seed
 
 
@@ -30,7 +30,7 @@ class Networks:
         """Freshly drawn networks of `run`; the draw depends on the run's seed alone.
 
         Parameters are drawn on the CPU and moved, so that all devices start from the same bits. `plain`
-        leaves out what is only there for speed (memory format); for comparison.
+        leaves out what is only there for speed (memory format, fused upsampling); for comparison.
         """
         spec = run.spec
         G = build_generator(spec.model, seeded(run.seed, 0, "init-g")).to(device)
@@ -39,11 +39,11 @@ class Networks:
         # The average is kept, sampled and measured in float32 whatever the training computes in.
         for network in (G, D):
             set_precision(network, spec.training.precision)
+            fuse_upsampling(network, not plain)
             if not plain:
                 use_channels_last(network)
-        return cls(
-            G, D, G_ema, make_optimizer(G, spec.optimizer), make_optimizer(D, spec.optimizer)
-        )
+        opt_G, opt_D = (make_optimizer(network, spec.optimizer, plain) for network in (G, D))
+        return cls(G, D, G_ema, opt_G, opt_D)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs, on the networks' device."""
@@ -63,10 +63,16 @@ def seeded(seed: int, cur_nimg: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(seed, cur_nimg, purpose))
 
 
-def make_optimizer(network: nn.Module, spec: OptimizerSpec) -> torch.optim.Optimizer:
-    """The optimizer of `spec` for all parameters of `network`."""
+def make_optimizer(
+    network: nn.Module, spec: OptimizerSpec, plain: bool = False
+) -> torch.optim.Optimizer:
+    """The optimizer of `spec` for all parameters of `network`, as one kernel unless `plain`."""
     return torch.optim.Adam(
-        network.parameters(), lr=spec.lr, betas=(spec.beta1, spec.beta2), eps=spec.eps
+        network.parameters(),
+        lr=spec.lr,
+        betas=(spec.beta1, spec.beta2),
+        eps=spec.eps,
+        fused=None if plain else True,
     )
 
 

@@ -17,6 +17,7 @@ from msgbench.models.layers import (
     LatentConv4x4,
     MinibatchStdDev,
     PixelNorm,
+    UpsampleConv2d,
     draw_parameters,
     leaky_relu,
 )
@@ -35,6 +36,27 @@ def test_equalized_conv_scales_the_weight_and_not_the_bias():
     expected = F.conv2d(x, layer.weight, padding=1) * 1.7 / math.sqrt(6 * 9)
     expected = expected + torch.arange(5.0).view(1, 5, 1, 1)
     torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("side", [4, 8, 16])
+def test_upsampling_fused_with_its_convolution_is_the_same_function(side):
+    layer = UpsampleConv2d(6, 5).double()
+    draw_parameters(layer, seeded())
+    with torch.no_grad():
+        layer.bias.copy_(torch.arange(5.0))
+    x = torch.randn(2, 6, side, side, generator=seeded(1), dtype=torch.float64, requires_grad=True)
+    results = []
+    for fused in (False, True):
+        layer.fused = fused
+        out = layer(x)
+        assert out.shape == (2, 5, 2 * side, 2 * side)
+        first = torch.autograd.grad(
+            out.sin().sum(), [x, layer.weight, layer.bias], create_graph=True
+        )
+        second = torch.autograd.grad(first[0].square().sum(), [x, layer.weight])
+        results.append([out, *first, *second])
+    for step_by_step, fused in zip(*results, strict=True):
+        torch.testing.assert_close(step_by_step, fused, rtol=1e-10, atol=1e-10)
 
 
 def test_equalized_linear_scales_the_weight_and_not_the_bias():
