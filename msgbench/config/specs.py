@@ -18,7 +18,7 @@ from msgbench.units import HIGHEST_RESOLUTION, kimg_to_nimg, scales
 
 # Bumped by hand when the same spec would give other bits: it is part of every fingerprint, so that
 # a changed format is a new run folder and never overwrites what cost compute time.
-TRAINING_FORMAT = 1
+TRAINING_FORMAT = 2
 DATASET_FORMAT = 1
 
 Tier = Literal["smoke", "mini", "paper"]
