@@ -28,7 +28,7 @@ TIERS: tuple[Tier, ...] = ("smoke", "mini", "paper")
 class Spec(BaseModel):
     """Base of all specs: frozen, no unknown keys, no silent conversion of types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def fingerprint_of(payload: object) -> str:
