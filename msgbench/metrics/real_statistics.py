@@ -25,6 +25,7 @@ from msgbench.config import fingerprint_of
 from msgbench.console import Progress, say
 from msgbench.data.store import Store
 from msgbench.errors import MeasurementError
+from msgbench.locks import FolderLock
 from msgbench.metrics.fidelity import Extractor, Statistics, statistics
 from msgbench.protocols import Protocol
 from msgbench.records import atomic_file
@@ -92,31 +93,22 @@ class RealReference:
     def statistics(self) -> Statistics:
         """Mean and covariance of the layer that FID uses."""
         if self._statistics is None:
-            layer = self.extractor.layer_for("fid")
-            cached = self._load("statistics", layer)
-            if cached is None:
-                self._statistics = statistics(self._extract(layer))
-                tensors = {
-                    "mean": torch.from_numpy(self._statistics.mean),
-                    "covariance": torch.from_numpy(self._statistics.covariance),
-                }
-                self._save("statistics", layer, tensors)
-            else:
-                self._statistics = Statistics(
-                    cached["mean"].numpy(), cached["covariance"].numpy(), self.count
-                )
+            tensors = self._cached_or(
+                "statistics", self.extractor.layer_for("fid"), self._compute_statistics
+            )
+            self._statistics = Statistics(
+                tensors["mean"].numpy(), tensors["covariance"].numpy(), self.count
+            )
         return self._statistics
 
     def features(self) -> Tensor:
         """float32 [count, F] of the layer that KID uses, in the order of the store."""
         if self._features is None:
             layer = self.extractor.layer_for("kid")
-            cached = self._load("features", layer)
-            if cached is None:
-                self._features = self._extract(layer)
-                self._save("features", layer, {"features": self._features})
-            else:
-                self._features = cached["features"]
+            tensors = self._cached_or(
+                "features", layer, lambda name: {"features": self._extract(name)}
+            )
+            self._features = tensors["features"]
         return self._features
 
     def cache_file(self, kind: str, layer: str) -> Path | None:
@@ -133,6 +125,31 @@ class RealReference:
             "count": self.count,
             "extractor": self.extractor.weights.identity(),
             "layer": layer,
+        }
+
+    def _cached_or(
+        self, kind: str, layer: str, compute: Callable[[str], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """The cache file's tensors; without one they are computed, by one process at a time, and kept."""
+        path = self.cache_file(kind, layer)
+        if path is None:
+            return compute(layer)
+        damaged = path.exists()
+        tensors = self._load(kind, layer)
+        if tensors is None:
+            with FolderLock(path.parent, f"{kind}-{path.stem[:8]}", wait=True, say=say) as lock:
+                # Another process may have finished it in between, unless we saw that it needs replacing.
+                tensors = None if damaged and not lock.waited else self._load(kind, layer)
+                if tensors is None:
+                    tensors = compute(layer)
+                    self._save(kind, layer, tensors)
+        return tensors
+
+    def _compute_statistics(self, layer: str) -> dict[str, Tensor]:
+        of_layer = statistics(self._extract(layer))
+        return {
+            "mean": torch.from_numpy(of_layer.mean),
+            "covariance": torch.from_numpy(of_layer.covariance),
         }
 
     def _extract(self, layer: str) -> Tensor:

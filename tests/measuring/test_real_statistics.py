@@ -158,14 +158,17 @@ def test_a_damaged_cache_file_is_ignored_and_replaced(
 
 
 def test_writers_at_the_same_time(drawn_store: Store, tmp_path: Path) -> None:
-    def compute(_: int) -> float:
-        extractor = Extractor(resolve_weights(SMALL))
+    extractors = [CountingExtractor() for _ in range(8)]
+
+    def compute(extractor: Extractor) -> float:
         return float(RealReference(drawn_store, 50, extractor, tmp_path).statistics().mean.sum())
 
     with ThreadPool(4) as pool:
-        sums = pool.map(compute, range(8))
+        sums = pool.map(compute, extractors)
     assert len(set(sums)) == 1
-    assert [file.suffix for file in (tmp_path / "real-statistics").iterdir()] == [".safetensors"]
+    assert sum(extractor.passes for extractor in extractors) == 1  # the others waited for it
+    files = sorted(file.name for file in (tmp_path / "real-statistics").iterdir())
+    assert [Path(name).suffix for name in files] == [".lock", ".safetensors"]
 
 
 def test_real_count(drawn_store: Store) -> None:
