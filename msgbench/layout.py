@@ -21,6 +21,7 @@ SPEC_JSON = "spec.json"
 TRAIN_JSON = "train.json"
 EVALUATE_JSON = "evaluate.json"
 JOBS = "jobs"
+JOB_OUTPUT = "output"  # in the folder of a job
 STATS_JSONL = "stats.jsonl"
 SNAPSHOTS = "snapshots"
 STATES = "states"
