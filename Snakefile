@@ -4,6 +4,7 @@
 #   snakemake --cores 2 all          everything of the tier in config.yaml
 #   snakemake --cores 2 table3       one table (any name under `tables`), and what it needs
 #   snakemake --cores 2 EXPERIMENT   one experiment (any name under `experiments`), trained and measured
+#   snakemake --profile slurm all    the same, its heavy work as Slurm jobs (docs/slurm.md)
 #   snakemake -n all                 what would be done
 
 from snakemake.utils import min_version
@@ -12,6 +13,7 @@ min_version("9.20")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/launching.smk"
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/measurements.smk"
@@ -30,3 +32,6 @@ rule all:
         rules.figures.input,
     message:
         "target all, tier {benchmark.tier}"
+
+
+require_known_rules()

@@ -123,6 +123,10 @@ class Layout:
         """The page a reviewer opens."""
         return self.root / "report" / "index.html"
 
+    def job_dir(self, name: str) -> Path:
+        """Where the job of a rule that belongs to no run is kept: its record, its lock, its log."""
+        return self.root / JOBS / name
+
     @property
     def cache(self) -> Path:
         """Statistics of real images, cached by content; may be deleted at any time."""

@@ -27,6 +27,12 @@ from msgbench.errors import ConfigError
 Task = Literal["train", "prepare", "evaluate"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
+# Resources that Snakemake has of its own, and those by which the workflow decides what runs where.
+_NOT_ASKED = frozenset(
+    {"_cores", "_nodes", "tmpdir", "shell_exec", "mem", "mem_mib", "disk", "disk_mb", "disk_mib"}
+    | {"launcher", "local_slots"}
+)
+
 # Two names for one thing: a layer that sets one of them replaces the other of the layer below.
 ALTERNATIVES = (("gpu", "gres"), ("mem_mb", "mem_mb_per_cpu"))
 
@@ -202,6 +208,20 @@ class ClusterSpec(Spec):
         """What a job of `task` asks for: the defaults, then what its task says."""
         own: JobResources = getattr(self, task)
         return self.defaults.merged(own)
+
+    def of_rule(self, task: Task, rule: str, resources: Mapping[str, Any]) -> JobResources:
+        """What the job of `rule` asks for: what its task says, then the rule's own Snakemake `resources`.
+
+        Raises ConfigError for a resource that is not known, wrong, or contradicts another one.
+        """
+        texts = {"slurm_partition", "slurm_account", "gres", "constraint", "qos"}
+        # Snakemake makes numbers of texts like `--set-resources train:slurm_account=0815`.
+        own = {
+            key: str(value) if key in texts else value
+            for key, value in resources.items()
+            if key not in _NOT_ASKED
+        }
+        return self.of(task).merged(job_resources(own, "resources", rule))
 
     def merged(self, other: ClusterSpec) -> ClusterSpec:
         """This section with `other` (a tier's) laid over it, task by task."""

@@ -5,17 +5,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
 from msgbench.config.cluster import ClusterSpec
 from msgbench.config.patches import Patch
 from msgbench.config.specs import DatasetSpec, ExperimentSpec, Spec, Tier
+from msgbench.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 
 Launcher = Literal["inline", "local", "slurm"]
+LAUNCHERS: tuple[Launcher, ...] = get_args(Launcher)
+
+
+def known_launcher(name: str, where: str) -> Launcher:
+    """The launcher called `name`; raises ConfigError, naming `where` it stands, for any other text."""
+    for launcher in LAUNCHERS:
+        if name == launcher:
+            return launcher
+    raise ConfigError(f"{where}: {name!r} is not allowed; allowed: {', '.join(LAUNCHERS)}")
+
 
 _EXPERIMENT_PARTS = frozenset({"method", "dataset"})
 

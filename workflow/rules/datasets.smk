@@ -16,8 +16,12 @@ rule prepare:
     conda:
         "../../envs/environment.yaml"
     resources:
-        local_slots=1,
+        local_slots=local_slots("prepare"),
     params:
+        job=job_arguments("prepare"),
+        job_dir=lambda wildcards, output: layout.job_dir(
+            f"prepare-{wildcards.dataset}-{wildcards.fp}"
+        ),
         recipe=lambda wildcards: dataset_of(wildcards).fingerprint,
         source=lambda wildcards: dataset_of(wildcards).path or "drawn by msgbench",
         format=DATASET_FORMAT,
@@ -26,4 +30,5 @@ rule prepare:
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "msgbench prepare {wildcards.dataset} --store {params.store:q} --log {log:q} {params.config:q}"
+        "exec msgbench launch {params.job:q} --run-dir {params.job_dir:q} --output {output:q} --log {log:q}"
+        " -- msgbench prepare {wildcards.dataset} --store {params.store:q} --log {log:q} {params.config:q}"

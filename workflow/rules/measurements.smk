@@ -20,10 +20,11 @@ rule evaluate:
         RUN_DIR / LOGS / "evaluate.log",
     conda:
         "../../envs/environment.yaml"
-    threads: lambda wildcards: experiment_of(wildcards).training.num_threads
+    threads: threads_of("evaluate")
     resources:
-        local_slots=1,
+        local_slots=local_slots("evaluate"),
     params:
+        job=job_arguments("evaluate"),
         sources=MEASURING_SOURCES,
         run_dir=lambda wildcards, output: Path(output[0]).parent,
         store=lambda wildcards, input: Path(input.store).parent,
@@ -32,7 +33,8 @@ rule evaluate:
     message:
         "evaluate {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "msgbench evaluate {params.run_dir:q} --store {params.store:q} --cache {params.cache:q}"
+        "exec msgbench launch {params.job:q} --run-dir {params.run_dir:q} --output {output:q} --log {log:q}"
+        " -- msgbench evaluate {params.run_dir:q} --store {params.store:q} --cache {params.cache:q}"
         " --log {log:q} {params.weights:q}"
 
 
@@ -47,8 +49,12 @@ rule evaluate_real:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        local_slots=1,
+        local_slots=local_slots("evaluate_real"),
     params:
+        job=job_arguments("evaluate_real"),
+        job_dir=lambda wildcards, output: layout.job_dir(
+            f"evaluate-real-{wildcards.dataset}-{wildcards.fp}"
+        ),
         sources=MEASURING_SOURCES,
         protocols=lambda wildcards: ",".join(real_protocols(wildcards.dataset)),
         tier=benchmark.tier,
@@ -58,7 +64,8 @@ rule evaluate_real:
     message:
         "evaluate the real images of {wildcards.dataset}"
     shell:
-        "msgbench evaluate --real {params.store:q} --protocols {params.protocols} --tier {params.tier}"
+        "exec msgbench launch {params.job:q} --run-dir {params.job_dir:q} --output {output:q} --log {log:q}"
+        " -- msgbench evaluate --real {params.store:q} --protocols {params.protocols} --tier {params.tier}"
         " --out {output:q} --cache {params.cache:q} --log {log:q} {params.weights:q}"
 
 

@@ -24,6 +24,8 @@ rule table:
         layout.log("table-{table}"),
     conda:
         "../../envs/environment.yaml"
+    resources:
+        local_slots=1,
     params:
         sources=ANALYSIS_SOURCES,
         spec=lambda wildcards: benchmark.tables[wildcards.table].model_dump_json(),
@@ -44,6 +46,8 @@ rule figure:
         layout.log("figure-{figure}"),
     conda:
         "../../envs/environment.yaml"
+    resources:
+        local_slots=1,
     params:
         sources=ANALYSIS_SOURCES,
         spec=lambda wildcards: benchmark.tables[table_of(wildcards.figure)].model_dump_json(),
@@ -64,6 +68,8 @@ rule report:
         layout.log("report"),
     conda:
         "../../envs/environment.yaml"
+    resources:
+        local_slots=1,
     params:
         sources=ANALYSIS_SOURCES,
         others=lambda wildcards: measured_beside(),
@@ -85,6 +91,8 @@ rule publish:
         layout.log("publish-{experiment}"),
     conda:
         "../../envs/environment.yaml"
+    resources:
+        local_slots=1,
     params:
         sources=ANALYSIS_SOURCES,
         config=lambda wildcards, output: CONFIG_ARGUMENTS,
@@ -104,6 +112,8 @@ rule first_training:
         layout.log("first-training"),
     conda:
         "../../envs/environment.yaml"
+    resources:
+        local_slots=1,
     params:
         sources=ANALYSIS_SOURCES,
     message:

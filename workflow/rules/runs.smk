@@ -31,8 +31,8 @@ rule plan:
         " --log {log:q} {params.config:q}"
 
 
-# Nothing here changes when rules, Python or machines change: no edit ever retrains. A launcher is where a
-# training runs, so it is read from the resources (a profile's default) and never makes one run again.
+# Nothing here changes when rules, Python or machines change: no edit ever retrains. Where a training runs and
+# what it asks for is read from the resources, and so never makes one run again.
 rule train:
     input:
         spec=ancient(RUN_DIR / SPEC_JSON),
@@ -43,14 +43,16 @@ rule train:
         RUN_DIR / LOGS / "train.log",
     conda:
         "../../envs/environment.yaml"
-    threads: lambda wildcards: experiment_of(wildcards).training.num_threads
+    threads: threads_of("train")
+    resources:
+        local_slots=local_slots("train"),
     params:
+        job=job_arguments("train"),
         format=TRAINING_FORMAT,
         run_dir=lambda wildcards, output: Path(output[0]).parent,
         store=lambda wildcards, input: Path(input.store).parent,
-        launcher=lambda wildcards, resources: resources.get("launcher", benchmark.launcher),
     message:
         "train {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "msgbench launch --launcher {params.launcher:q} --run-dir {params.run_dir:q} --log {log:q}"
+        "exec msgbench launch {params.job:q} --run-dir {params.run_dir:q} --output {output:q} --log {log:q}"
         " -- msgbench train {params.run_dir:q} --store {params.store:q} --log {log:q}"

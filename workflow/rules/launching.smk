@@ -1,0 +1,149 @@
+# Where the work of a rule runs, and what its Slurm job asks for. No rules here.
+#
+# Both are read from Snakemake's resources: they decide nothing about a result, and nothing is made again when
+# they change.
+
+import json
+
+from snakemake.common.tbdstring import TBDString
+from snakemake.exceptions import WorkflowError
+
+from msgbench.config.document import known_launcher
+from msgbench.config.sentences import nearest
+from msgbench.errors import MsgbenchError
+
+# The rules whose work a launcher runs, and the task that it is.
+TASK_OF = {
+    "prepare": "prepare",
+    "train": "train",
+    "evaluate": "evaluate",
+    "evaluate_real": "evaluate",
+}
+
+settings = workflow.resource_settings
+default_resources = settings.default_resources or {}
+set_resources = settings.overwrite_resources or {}
+# Snakemake adds its own guesses of memory and disk to every --default-resources; only they have no text.
+GUESSED = {resource for resource, given in default_resources.items() if given.raw is None}
+# What the value of a resource may be computed from, once its job is known.
+OF_A_JOB = ("wildcards", "input", "attempt", "threads")
+
+
+# Launchers.
+
+
+def launcher_of(rule):
+    """What runs the work of `rule`: its resource `launcher` (a profile's default), else the config's launcher."""
+    for given in (set_resources.get(rule, {}), default_resources):
+        if "launcher" in given:
+            return str(given["launcher"].raw).strip("'\"")
+    return benchmark.launcher
+
+
+def is_submitted(rule):
+    """Whether the work of `rule` is a Slurm job, for which the rule itself only waits."""
+    return launcher_of(rule) == "slurm"
+
+
+def local_slots(rule):
+    """Slots of this machine that a job of `rule` takes."""
+    return 0 if is_submitted(rule) else 1
+
+
+def threads_of(rule):
+    """Threads of this machine that a job of `rule` takes: those of its training, one where it only waits."""
+
+    def threads(wildcards):
+        return 1 if is_submitted(rule) else experiment_of(wildcards).training.num_threads
+
+    return threads
+
+
+# Resources.
+
+
+def asked_by(rule, resources):
+    """What the Slurm job of `rule` asks for; `resources` are those of the Snakemake job."""
+    ignored = GUESSED - set(set_resources.get(rule, {})) | set(workflow.global_resources)
+    given = {
+        resource: value
+        for resource, value in resources.items()
+        if resource not in ignored and not isinstance(value, TBDString)
+    }
+    try:
+        return benchmark.cluster.of_rule(TASK_OF[rule], rule, given)
+    except MsgbenchError as error:
+        raise WorkflowError(str(error))
+
+
+def stated_for(rule):
+    """The resources of `rule` that have a value before its jobs are known."""
+    found = {}
+    for resource, given in {**default_resources, **set_resources.get(rule, {})}.items():
+        if given.raw is None or any(word in str(given.raw) for word in OF_A_JOB):
+            continue
+        known = {"wildcards": None, "input": [], "attempt": 1, "threads": 1, "async_run": None}
+        try:
+            value = given.evaluate(**known, rulename=rule)
+        except WorkflowError as error:
+            raise WorkflowError(f"resources.{rule}.{resource}: {error}")
+        if value.is_evaluable():
+            raise WorkflowError(
+                f"resources.{rule}.{resource}: {given.raw} is also a name of Python, which Snakemake takes it for; "
+                f"give it quotes of its own: {resource}=\"'{given.raw}'\""
+            )
+        found[resource] = value.value
+    return {resource: value for resource, value in found.items() if value is not None}
+
+
+def job_arguments(rule):
+    """Arguments of `msgbench launch` that say where the work of `rule` runs, and what its job asks for."""
+
+    def arguments(wildcards, resources):
+        asked = asked_by(rule, resources).stated() if is_submitted(rule) else {}
+        return [
+            *("--launcher", launcher_of(rule)),
+            *("--task", TASK_OF[rule]),
+            *("--resources", json.dumps(asked)),
+        ]
+
+    return arguments
+
+
+# What is refused before anything starts.
+
+
+def require_slurm_of_profile():
+    """Refuse a `--profile slurm` that would not submit: other default-resources replace its own as a whole."""
+    # The profile's mark, in a key that nobody sets by hand.
+    marked = "launcher" in settings.overwrite_resource_scopes
+    chosen = "launcher" in default_resources or benchmark.launcher == "slurm"
+    if marked and not chosen and not all("launcher" in set_resources.get(r, {}) for r in TASK_OF):
+        own = [given for given in default_resources.args if not given.startswith("tmpdir=")]
+        raise WorkflowError(
+            "--profile slurm: its default-resources, which choose Slurm, are replaced as a whole by others; "
+            f"name the launcher among them: --default-resources {' '.join(['launcher=slurm', *own])}"
+        )
+
+
+def require_jobs():
+    """Refuse launchers that are not known, and resources that cannot be asked for, of whatever rule."""
+    try:
+        for launched in TASK_OF:
+            known_launcher(launcher_of(launched), f"resources.{launched}.launcher")
+            if is_submitted(launched):
+                asked_by(launched, stated_for(launched))
+    except MsgbenchError as error:
+        raise WorkflowError(str(error))
+
+
+def require_known_rules():
+    """Refuse resources that are set for a rule that does not exist."""
+    known = {rule_.name for rule_ in workflow.rules}
+    for named in set_resources:
+        if named not in known and any(map(is_submitted, TASK_OF)):
+            raise WorkflowError(f"set-resources: {named!r} is no rule{nearest(named, TASK_OF)}")
+
+
+require_slurm_of_profile()
+require_jobs()
