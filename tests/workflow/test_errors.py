@@ -17,7 +17,7 @@ CONFIG_ERRORS = [
     ),
     pytest.param(
         ["launcher=slurmm"],
-        "launcher: 'slurmm' is not allowed; allowed: inline, local",
+        "launcher: 'slurmm' is not allowed; allowed: inline, local, slurm",
         id="unknown launcher",
     ),
     pytest.param(

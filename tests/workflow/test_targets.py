@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import resource
+import shlex
 from pathlib import Path
 
 import pytest
+
+from msgbench.layout import short
 
 from .conftest import Project
 
@@ -67,21 +71,142 @@ def test_finding_that_nothing_is_to_be_done_takes_less_than_10_seconds(done: Pro
 def commands(project: Project, *arguments: str) -> list[str]:
     done = project.snakemake("-n", *arguments)
     assert done.returncode == 0, done.stdout
-    return re.findall(r"^Shell command: (msgbench .*?) *$", done.stdout, re.MULTILINE)
+    return re.findall(r"^Shell command: (?:exec )?(msgbench .*?) *$", done.stdout, re.MULTILINE)
 
 
 def test_every_rule_is_one_command_with_a_log(project: Project) -> None:
     shells = commands(project, "all")
     assert {shell.split()[1] for shell in shells} == {
-        "evaluate", "figure", "launch", "plan", "prepare", "report", "table"
+        "figure", "launch", "plan", "report", "table"
     }  # fmt: skip
     for shell in shells:
         assert " --log " in shell
         assert not set(shell) & set("|&;<>")
-    (launched,) = {re.sub(r"results/\S+", "X", shell) for shell in shells if " launch " in shell}
-    assert launched == (
-        "msgbench launch --launcher inline --run-dir X --log X -- msgbench train X --store X --log X"
+
+
+def test_what_takes_long_goes_through_the_launcher(project: Project) -> None:
+    """With its task, the folder that its job works for, and the output that the rule declares."""
+    shells = [shell for shell in commands(project, "all") if " launch " in shell]
+    root = Path("results/smoke")
+    spec = project.benchmark.datasets["tiny"]
+    store = root / "datasets" / "tiny" / short(spec.fingerprint)
+    runs = [project.run_dir(name).relative_to(project.folder) for name in SHOWN]
+    jobs, key = root / "jobs", f"tiny-{store.name}"
+    expected = [
+        ("prepare", jobs / f"prepare-{key}", store / "manifest.json", "prepare tiny"),
+        ("evaluate", jobs / f"evaluate-real-{key}", store / "real.json", f"evaluate --real {store}"),
+        *[("train", run, run / "train.json", f"train {run}") for run in runs],
+        *[("evaluate", run, run / "evaluate.json", f"evaluate {run}") for run in runs],
+    ]  # fmt: skip
+    assert len(shells) == len(expected)
+    for task, folder, output, command in expected:
+        words = (
+            f"msgbench launch --launcher inline --task {task} --resources '{{}}' "
+            f"--run-dir {folder} --output {output} --log "
+        )
+        (found,) = [shell for shell in shells if shell.startswith(words)]
+        assert f" -- msgbench {command} " in found
+
+
+def asked(project: Project, *arguments: str) -> dict[str, dict[str, object]]:
+    """What the Slurm jobs of each task ask for under `--profile slurm`."""
+    found: dict[str, dict[str, object]] = {}
+    for shell in commands(project, "all", "--profile", "slurm", *arguments):
+        words = shlex.split(shell)
+        if "launch" in words:
+            task, resources = (words[words.index(o) + 1] for o in ("--task", "--resources"))
+            name = "evaluate_real" if "--real" in words else task
+            assert found.setdefault(name, json.loads(resources)) == json.loads(resources)
+            assert words[words.index("--launcher") + 1] == "slurm"
+    return found
+
+
+def test_jobs_ask_for_what_the_config_says(project: Project) -> None:
+    assert asked(project) == {
+        name: {} for name in ("prepare", "train", "evaluate", "evaluate_real")
+    }
+    project.edit(
+        "config.yaml",
+        "tier: smoke",
+        "tier: smoke\n"
+        "cluster:\n"
+        "  defaults: {slurm_partition: gpu, runtime: 1d}\n"
+        "  train: {gpu: 'a100:1', mem_mb: 16000}\n"
+        "  prepare: {slurm_partition: cpu, slurm_extra: --exclude=n3 --mail-type=END}",
     )
+    common = {"slurm_partition": "gpu", "runtime": 1440}
+    assert asked(project) == {
+        "prepare": {**common, "slurm_partition": "cpu", "slurm_extra": "--exclude=n3 --mail-type=END"},
+        "train": {**common, "gpu": "a100:1", "mem_mb": 16000},
+        "evaluate": common,
+        "evaluate_real": common,
+    }  # fmt: skip
+
+
+def test_resources_of_the_rules_win_over_the_config(project: Project) -> None:
+    project.edit(
+        "config.yaml",
+        "tier: smoke",
+        "tier: smoke\ncluster: {defaults: {gpu: 1, mem_mb: 5, runtime: 9, qos: low}}",
+    )
+    default = {"gpu": 1, "mem_mb": 5, "runtime": 120, "qos": "low", "slurm_account": "me"}
+    assert asked(
+        project, "--default-resources", "launcher=slurm", "runtime=2h", "slurm_account=me",
+        "--set-resources", "train:gres=gpu:2", "train:mem_mb_per_cpu=7", "evaluate:mem=3GB",
+        "prepare:runtime=5 * len(wildcards.dataset)", "evaluate_real:slurm_extra=--exclude=n3",
+    ) == {
+        "prepare": {**default, "runtime": 20},
+        "train": {
+            "gres": "gpu:2", "mem_mb_per_cpu": 7, "runtime": 120, "qos": "low", "slurm_account": "me",
+        },
+        "evaluate": {**default, "mem_mb": 3000},
+        "evaluate_real": {**default, "slurm_extra": "--exclude=n3"},
+    }  # fmt: skip
+
+
+def test_one_experiment_can_ask_for_something_of_its_own(project: Project) -> None:
+    shells = commands(
+        project, "runs", "--profile", "slurm", "--set-resources",
+        "train:runtime=600 if wildcards.experiment == 'second-lr0.01' else 60",
+    )  # fmt: skip
+    found = {
+        name: re.search(r'"runtime": (\d+)', shell)
+        for name in SHOWN
+        for shell in shells
+        if f"/{name}/" in shell and " --task train " in shell
+    }
+    assert {name: match and match[1] for name, match in found.items()} == {
+        "first-lr0.003": "60",
+        "second-lr0.01": "600",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "train", "evaluate"),
+    [
+        ([], (4, 1), (4, 1)),
+        (["--profile", "slurm"], (1, 0), (1, 0)),
+        (["--profile", "slurm", "--set-resources", "evaluate:launcher=inline"], (1, 0), (4, 1)),
+    ],
+)
+def test_what_only_waits_takes_no_thread_and_no_slot_of_this_machine(
+    project: Project, arguments: list[str], train: tuple[int, int], evaluate: tuple[int, int]
+) -> None:
+    project.edit("config.yaml", "num_threads: 1", "num_threads: 4")
+    for file in (project.folder / "workflow" / "rules").glob("*.smk"):
+        # A rule with a message shows nothing but that.
+        file.write_text(re.sub(r"    message:\n        .*\n", "", file.read_text()))
+    said = project.snakemake("-n", "--cores", "8", "all", *arguments).stdout
+    found = {}
+    for block in re.split(r"\n\n", said):
+        name = re.search(r"^rule (prepare|train|evaluate|table):$", block, re.MULTILINE)
+        if name:
+            threads = re.search(r"^    threads: (\d+)$", block, re.MULTILINE)
+            slots = re.search(r"^    resources: .*local_slots=(\d+)", block, re.MULTILINE)
+            assert slots, block
+            found[name[1]] = (int(threads[1]) if threads else 1, int(slots[1]))
+    here = (1, train[1])
+    assert found == {"prepare": here, "train": train, "evaluate": evaluate, "table": (1, 1)}
 
 
 @pytest.mark.parametrize(
@@ -90,13 +215,15 @@ def test_every_rule_is_one_command_with_a_log(project: Project) -> None:
         ([], "inline"),
         (["--config", "launcher=local"], "local"),
         (["--config", "launcher=local", "--profile", "slurm"], "slurm"),
+        (["--config", "launcher=slurm"], "slurm"),
+        (["--profile=slurm", "--default-resources", "launcher=inline"], "inline"),
     ],
 )
 def test_the_launcher_is_the_profiles_else_the_configs(
     project: Project, arguments: list[str], launcher: str
 ) -> None:
-    shells = [shell for shell in commands(project, "runs", *arguments) if " launch " in shell]
-    assert len(shells) == 2
+    shells = [shell for shell in commands(project, "all", *arguments) if " launch " in shell]
+    assert len(shells) == 6
     assert all(f"--launcher {launcher} " in shell for shell in shells)
 
 

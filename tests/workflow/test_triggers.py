@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -74,6 +75,13 @@ def test_finished_work_is_not_done_again(done: Project) -> None:
             "tier: smoke", "tier: smoke\nlauncher: local\naccept_gpu_hours: 9", [],
             id="where trainings run, and a consent",
         ),
+        pytest.param(
+            "tier: smoke",
+            "tier: smoke\nlauncher: slurm\n"
+            "cluster: {defaults: {qos: low}, train: {gpu: 8}, prepare: {runtime: 1d}, evaluate: {mem_mb: 9}}",
+            [],
+            id="what jobs ask for",
+        ),
     ],
 )  # fmt: skip
 def test_an_edit_of_the_config(done: Project, old: str, new: str, planned: list[str]) -> None:
@@ -93,14 +101,14 @@ def test_a_space_in_the_shell_of_every_rule_plans_nothing(done: Project) -> None
     for name in ("datasets", "runs", "measurements", "results"):
         path = done.folder / "workflow" / "rules" / f"{name}.smk"
         text = path.read_text()
-        assert '"msgbench ' in text
-        path.write_text(text.replace('"msgbench ', '"msgbench  '))
+        assert "msgbench " in text
+        path.write_text(re.sub(r'"(exec )?msgbench ', r'"\1msgbench  ', text))
     assert done.plans("all") == []
 
 
 def test_without_the_profile_that_space_would_retrain(done: Project) -> None:
     """The counter-check: it is profiles/default that keeps the trainings."""
-    done.edit("workflow/rules/runs.smk", '"msgbench launch ', '"msgbench  launch ')
+    done.edit("workflow/rules/runs.smk", '"exec msgbench launch ', '"exec msgbench  launch ')
     assert done.plans("all") == []
     planned = done.plans("all", "--workflow-profile", "none")
     assert "train first-lr0.003, seed 0" in planned
@@ -112,6 +120,29 @@ def test_without_the_profile_that_space_would_retrain(done: Project) -> None:
         ["--config", "launcher=local", "accept_gpu_hours=7"],
         ["--cores", "8", "--default-resources", "launcher=local"],
         ["--profile", "slurm"],
+        [
+            "--profile",
+            "slurm",
+            "--set-resources",
+            "train:runtime=7",
+            "evaluate:gpu=2",
+            "prepare:qos=long",
+        ],
+        [
+            "--profile",
+            "slurm",
+            "--default-resources",
+            "launcher=slurm",
+            "mem_mb=7*attempt",
+            "slurm_account=me",
+        ],
+        [
+            "--profile",
+            "slurm",
+            "--set-resources",
+            "train:mem_mb=input.size_mb + 1000",
+            "evaluate_real:launcher=inline",
+        ],
     ],
 )
 def test_where_and_how_it_runs_plans_nothing(done: Project, arguments: list[str]) -> None:

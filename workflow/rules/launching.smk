@@ -4,6 +4,7 @@
 # they change.
 
 import json
+import shlex
 
 from snakemake.common.tbdstring import TBDString
 from snakemake.exceptions import WorkflowError
@@ -122,7 +123,7 @@ def require_slurm_of_profile():
         own = [given for given in default_resources.args if not given.startswith("tmpdir=")]
         raise WorkflowError(
             "--profile slurm: its default-resources, which choose Slurm, are replaced as a whole by others; "
-            f"name the launcher among them: --default-resources {' '.join(['launcher=slurm', *own])}"
+            f"name the launcher among them: --default-resources {shlex.join(['launcher=slurm', *own])}"
         )
 
 

@@ -1,0 +1,166 @@
+"""`--profile slurm`: chooses Slurm or says why not, and refuses what cannot be asked for; no Slurm needed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .conftest import Project
+
+LOST = (
+    "--profile slurm: its default-resources, which choose Slurm, are replaced as a whole by others; name the "
+    "launcher among them: --default-resources launcher=slurm {}"
+)
+QUOTES = "is also a name of Python, which Snakemake takes it for; give it quotes of its own:"
+
+REFUSED = [
+    (["--default-resources", "runtime=7"], LOST.format("runtime=7")),
+    (["--default-resources"], LOST.format("").strip()),
+    (
+        ["--default-resources", "slurm_partition=gpu", "mem_mb=4000", "--resources", "local_slots=2"],
+        LOST.format("mem_mb=4000 slurm_partition=gpu"),
+    ),
+    (
+        ["--default-resources", "launcher=slurmm"],
+        "resources.prepare.launcher: 'slurmm' is not allowed; allowed: inline, local, slurm",
+    ),
+    (
+        ["--set-resources", "train:launcher=cluster"],
+        "resources.train.launcher: 'cluster' is not allowed; allowed: inline, local, slurm",
+    ),
+    (
+        ["--set-resources", "train:gpus=1"],
+        "resources.train.gpus: unknown key; did you mean 'gpu'?",
+    ),
+    (
+        ["--default-resources", "launcher=slurm", "partition=gpu"],
+        "resources.prepare.partition: unknown key; did you mean 'slurm_partition'?",
+    ),
+    (
+        ["--set-resources", "evaluate_real:nodes=2"],
+        "resources.evaluate_real: nodes 2 is not allowed; allowed: 1 (a job is one process on one node)",
+    ),
+    (
+        ["--set-resources", "train:gpu=1", "train:gres=gpu:1"],
+        "resources.train: give only one of gpu and gres, they ask for the same",
+    ),
+    (
+        ["--set-resources", "train:slurm_extra='--time=3'"],
+        "resources.train.slurm_extra: --time=3 is not allowed here; set the key runtime",
+    ),
+    (
+        ["--set-resources", "train:runtime=1:00:00"],
+        "resources.train.runtime: Resource 'runtime' with value '1:00:00' could not be parsed as minutes",
+    ),
+    (
+        ["--set-resources", "train:slurm_partition=all"],
+        f"resources.train.slurm_partition: all {QUOTES} slurm_partition=\"'all'\"",
+    ),
+    (["--set-resources", "trian:gpu=1"], "set-resources: 'trian' is no rule; did you mean 'train'?"),
+    (
+        ["--config", "tiers={smoke: {cluster: {train: {gpu: a100}}}}"],
+        "tiers.smoke.cluster.train.gpu: 'a100' is not allowed; "
+        "allowed: a number, or model and number like a100:1",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), REFUSED, ids=[" ".join(r[0]) for r in REFUSED])
+def test_what_cannot_be_submitted_is_refused_before_anything_starts(
+    project: Project, arguments: list[str], sentence: str
+) -> None:
+    done = project.snakemake("--profile", "slurm", "all", *arguments)
+    assert done.returncode == 1
+    assert sentence in done.stdout.splitlines(), done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (project.folder / "results").exists()
+
+
+def test_what_only_a_job_can_tell_is_refused_before_anything_starts(project: Project) -> None:
+    done = project.snakemake(
+        "--profile", "slurm", "all", "--set-resources", "train:gpu=-len(wildcards.seed)"
+    )
+    assert done.returncode == 1
+    assert "resources.train.gpu: -1 is not allowed; allowed: a number" in done.stdout
+    assert not (project.folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        ["--profile", "slurm"],
+        ["--profile=slurm"],
+        ["--profile", "./slurm"],
+        ["--profile", "slurm/config.yaml"],
+        ["--profile", "copied"],
+        ["--prof", "slurm"],
+    ],
+    ids=" ".join,
+)
+def test_however_the_profile_is_named_a_lost_launcher_is_noticed(
+    project: Project, profile: list[str]
+) -> None:
+    shutil.copytree(project.folder / "slurm", project.folder / "copied")
+    done = project.snakemake(*profile, "-n", "all", "--default-resources", "runtime=7")
+    assert (done.returncode, LOST.format("runtime=7") in done.stdout) == (1, True)
+
+
+def test_the_profile_can_be_named_by_the_environment(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", "slurm")
+    assert "--launcher slurm" in project.snakemake("-n", "all").stdout
+    done = project.snakemake("-n", "all", "--default-resources", "runtime=7")
+    assert LOST.format("runtime=7") in done.stdout
+
+
+def test_a_default_profile_that_drops_the_launcher_is_noticed(project: Project) -> None:
+    with (project.folder / "profiles" / "default" / "config.yaml").open("a") as file:
+        file.write("default-resources:\n  slurm_partition: gpu\n")
+    done = project.snakemake("--profile", "slurm", "-n", "all")
+    assert LOST.format("slurm_partition=gpu") in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--default-resources", "launcher=slurm", "runtime=7"],
+        ["--default-resources", "runtime=7", "--config", "launcher=slurm"],
+        ["--set-resources", "train:runtime=7"],
+        ["--resources", "local_slots=1", "wandb=2", "--set-resources", "train:wandb=1"],
+        ["--jobs", "200"],
+    ],
+    ids=" ".join,
+)
+def test_other_arguments_keep_slurm(project: Project, arguments: list[str]) -> None:
+    said = project.snakemake("--profile", "slurm", "-n", "all", *arguments).stdout
+    assert said.count(" --launcher slurm ") == 6
+    assert "--launcher inline" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--cores", "2"],
+        ["--cores", "2", "--default-resources", "runtime=7", "anything=3"],
+        ["--cores", "2", "--resources", "local_slots=1", "--set-resources", "train:gpus=1"],
+    ],
+    ids=" ".join,
+)
+def test_without_the_profile_nothing_is_submitted_even_where_slurm_is(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text("#!/bin/sh\ntouch $0.was-called\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    said = project.snakemake("-n", "all", *arguments).stdout
+    assert said.count(" --launcher inline ") == 6
+    done = project.snakemake("datasets", *arguments)
+    assert done.returncode == 0, done.stdout
+    assert [file.name for file in sbatch.parent.iterdir()] == ["sbatch"]
