@@ -20,8 +20,8 @@ FINGERPRINT_CHARS = 8
 SPEC_JSON = "spec.json"
 TRAIN_JSON = "train.json"
 EVALUATE_JSON = "evaluate.json"
+RETENTION_JSON = "retention.json"
 JOBS = "jobs"
-JOB_OUTPUT = "output"  # in the folder of a job
 STATS_JSONL = "stats.jsonl"
 SNAPSHOTS = "snapshots"
 STATES = "states"
@@ -32,6 +32,9 @@ LOGS = "logs"
 
 # Inside a tier.
 DATASETS = "datasets"
+
+# Inside the results folder.
+PUBLISHED = "published"
 
 # Inside a dataset store.
 MANIFEST_JSON = "manifest.json"
@@ -108,7 +111,7 @@ class Layout:
 
     def published_json(self, experiment: str) -> Path:
         """The published records of an experiment's run; its pictures lie in the folder of the same name."""
-        return self.results / "published" / f"{experiment}.json"
+        return self.results / PUBLISHED / f"{experiment}.json"
 
     def table_csv(self, table: str) -> Path:
         """A table."""

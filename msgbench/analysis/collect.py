@@ -34,6 +34,7 @@ from msgbench.layout import (
 )
 from msgbench.protocols import get_protocol
 from msgbench.records import read_json
+from msgbench.retention import Deleted, Taken, deleted_of
 
 TRAIN_SCHEMA = "msgbench.train/1"
 EVALUATE_SCHEMA = "msgbench.evaluate/1"
@@ -91,6 +92,8 @@ class Run:
     """stats.jsonl, one line a row, sorted by `cur_nimg`; empty when there is none."""
     grids: tuple[Grid, ...]
     job: Mapping[str, Any] | None
+    deleted: tuple[Deleted, ...]
+    """Snapshots that were deleted after measuring; their records stay."""
     reason: str | None
     """Why the run has no complete result; None when it is trained and measured."""
 
@@ -270,8 +273,20 @@ def read_run(plan: RunSpec, layout: Layout, manifest: Manifest | None) -> Run:
         job=_read_object(folder / job_file("train"))
         if (folder / job_file("train")).is_file()
         else None,
+        deleted=_deleted(folder, train),
         reason=_run_reason(folder, plan, train, records, stats),
     )
+
+
+def _deleted(folder: Path, train: Mapping[str, Any] | None) -> tuple[Deleted, ...]:
+    """The snapshots of a finished training that are gone and accounted for, by length."""
+    if train is None:
+        return ()
+    taken = [
+        Taken(str(entry.get("file")), int(entry["cur_nimg"]), str(entry.get("sha256")))
+        for entry in train["snapshots"]
+    ]
+    return tuple(entry for _, entry in sorted(deleted_of(folder, taken).items()))
 
 
 def _run_reason(

@@ -11,8 +11,17 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
+from msgbench.config.keep import as_words, check_words
 from msgbench.errors import ConfigError
 from msgbench.units import HIGHEST_RESOLUTION, kimg_to_nimg, scales
 
@@ -228,6 +237,19 @@ class EvaluationSpec(Spec):
     )
     batch_size: int = Field(
         default=100, ge=1, description="images per pass through generator and extractor"
+    )
+    keep: Annotated[
+        tuple[str, ...],
+        Field(strict=False),
+        BeforeValidator(as_words),
+        AfterValidator(check_words),
+        WithJsonSchema(
+            {"anyOf": [{"type": "string"}, {"items": {"type": "string"}, "type": "array"}]}
+        ),
+    ] = Field(
+        default=("all",),
+        description="snapshots that stay after they were measured by all protocols: `all`, or a list of `best` "
+        "(by each protocol), `final`, `every N kimg`, `N kimg`; the others are deleted and accounted for",
     )
 
 

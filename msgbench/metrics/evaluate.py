@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import torch
 
 from msgbench.config import RunSpec
 from msgbench.config.sentences import nearest
-from msgbench.console import Progress
+from msgbench.console import Progress, say
 from msgbench.data.store import Store
 from msgbench.device import device_name, make_reproducible
 from msgbench.errors import MeasurementError
@@ -27,6 +27,7 @@ from msgbench.layout import (
     EVALUATE_JSON,
     MEASURING_ROOMS,
     METRICS,
+    RETENTION_JSON,
     TRAIN_JSON,
     record_file,
     source_digest,
@@ -46,6 +47,7 @@ from msgbench.metrics.fidelity import statistics as statistics_of
 from msgbench.metrics.real_statistics import RealReference, image_batches, real_count
 from msgbench.protocols import PROTOCOLS, Protocol
 from msgbench.records import provenance, read_json, remove_temporaries, sha256_file, write_json
+from msgbench.retention import Deleted, Taken, delete_measured, deleted_of
 from msgbench.sampling import SampleRecipe, SampleSet
 from msgbench.units import nimg_to_kimg
 
@@ -53,15 +55,6 @@ RECORD_SCHEMA = "msgbench.record/1"
 EVALUATION_SCHEMA = "msgbench.evaluate/1"
 REAL_SCHEMA = "msgbench.real/2"
 LOCK_PURPOSE = "evaluate"
-
-
-@dataclass(frozen=True)
-class SnapshotEntry:
-    """A snapshot as train.json lists it."""
-
-    file: str
-    cur_nimg: int
-    sha256: str
 
 
 def evaluate_run(
@@ -74,10 +67,12 @@ def evaluate_run(
     """Measures every snapshot of the finished run in `run_dir` by the protocols of its spec; returns evaluate.json.
 
     `store_dir` is the store the run trained on, `cache` the folder for statistics of real images, `inception` the
-    configured path of the published Inception weights. Waits for another evaluation of the same run.
+    configured path of the published Inception weights. Waits for another evaluation of the same run. At the end the
+    snapshots that `evaluation.keep` does not name are deleted; their records stay and are never made again.
 
     Raises MeasurementError when the run is not finished, a snapshot or the store is not the one the run was made with,
-    a set is too small for its protocol, or a score is not finite; SnapshotError for a broken snapshot.
+    a set is too small for its protocol, a score is not finite, or a protocol is new and a snapshot deleted;
+    SnapshotError for a broken snapshot.
     """
     run = RunSpec.read(run_dir)
     entries = _trained_snapshots(run_dir)
@@ -90,12 +85,17 @@ def evaluate_run(
             name: resolve_weights(name, inception)
             for name in sorted({p.extractor for p in protocols})
         }
-        job = _RunEvaluation(run_dir, run, store, protocols, weights, cache, torch.device(device))
+        deleted = deleted_of(run_dir, entries)
+        job = _RunEvaluation(
+            run_dir, run, store, protocols, weights, cache, torch.device(device), deleted
+        )
+        job.require_deleted_measured(entries)
         job.measure_missing(entries)
         summary = job.summary(entries)
         path = run_dir / EVALUATE_JSON
         if _stored(path) != summary:
             write_json(path, summary)
+        delete_measured(run_dir, run, entries, say)
     return path
 
 
@@ -251,10 +251,45 @@ class _RunEvaluation:
     weights: dict[str, ExtractorWeights]
     cache: Path | None
     device: torch.device
+    deleted: Mapping[int, Deleted]
+    """Snapshots that were deleted after they were measured, by length."""
 
-    def measure_missing(self, entries: list[SnapshotEntry]) -> None:
+    def require_deleted_measured(self, entries: list[Taken]) -> None:
+        """Raises MeasurementError when a deleted snapshot has no valid record by one of the protocols.
+
+        Its records are valid whatever sources measured it: a change of a score is a new version of its protocol.
+        """
+        lacking: dict[str, list[float]] = {}
+        earlier = 0
+        for entry in entries:
+            if entry.cur_nimg not in self.deleted:
+                continue
+            for protocol in self.protocols:
+                record = _stored(self.run_dir / record_file(protocol.name, entry.cur_nimg))
+                identity = self._identity(entry, protocol)
+                measuring = identity.pop("measuring")
+                if not _is_current(record, identity):
+                    lacking.setdefault(protocol.name, []).append(nimg_to_kimg(entry.cur_nimg))
+                elif record is not None and record.get("measuring") != measuring:
+                    earlier += 1
+        for name, lengths in lacking.items():
+            more = f" (and {len(lacking) - 1} more protocols)" if len(lacking) > 1 else ""
+            raise MeasurementError(
+                f"{self.run_dir}: {name}{more} has no valid record of the snapshots at "
+                f"{', '.join(f'{kimg:g}' for kimg in lengths)} kimg, which were deleted after measuring "
+                f"({RETENTION_JSON}); take it out of evaluation.protocols, or put the files back: from a copy, or by "
+                "training again (remove the run directory, set evaluation.keep to all)"
+            )
+        if earlier:
+            say(
+                f"{self.run.run_id}: {earlier} records of deleted snapshots were made by earlier sources of the same "
+                "protocol versions and are kept"
+            )
+
+    def measure_missing(self, entries: list[Taken]) -> None:
         """Writes a record for each (snapshot, protocol) that has no valid one."""
-        missing = [(entry, group) for entry in entries for group in self._groups(entry)]
+        there = [entry for entry in entries if entry.cur_nimg not in self.deleted]
+        missing = [(entry, group) for entry in there for group in self._groups(entry)]
         if not missing:
             return
         self._check_store()
@@ -299,7 +334,7 @@ class _RunEvaluation:
                 references[key].features()
         return references
 
-    def _groups(self, entry: SnapshotEntry) -> Iterator[list[Protocol]]:
+    def _groups(self, entry: Taken) -> Iterator[list[Protocol]]:
         """Protocols of `entry` that still have to be measured, together when they need the same features."""
         groups: dict[tuple[str, int, int], list[Protocol]] = {}
         for protocol in self.protocols:
@@ -312,7 +347,7 @@ class _RunEvaluation:
 
     def _measure(
         self,
-        entry: SnapshotEntry,
+        entry: Taken,
         group: list[Protocol],
         extractor: Extractor,
         references: dict[tuple[str, int | None], RealReference],
@@ -335,7 +370,7 @@ class _RunEvaluation:
             remove_temporaries(path.parent)
             write_json(path, record)
 
-    def _samples(self, entry: SnapshotEntry, protocol: Protocol) -> SampleSet:
+    def _samples(self, entry: Taken, protocol: Protocol) -> SampleSet:
         """The sample set of `protocol` for `entry`, after checking that the snapshot is the one it claims to be."""
         path = self.run_dir / entry.file
         if path.exists() and (digest := sha256_file(path)) != entry.sha256:
@@ -371,7 +406,7 @@ class _RunEvaluation:
                 f"{self.store.manifest.name} holds {self.store.manifest.resolution}"
             )
 
-    def _identity(self, entry: SnapshotEntry, protocol: Protocol) -> dict[str, Any]:
+    def _identity(self, entry: Taken, protocol: Protocol) -> dict[str, Any]:
         """All that a record of (entry, protocol) must state to be still valid, in the order it is written."""
         recipe = SampleRecipe(protocol.num_fake, protocol.seed, self.run.spec.evaluation.batch_size)
         return {
@@ -391,7 +426,7 @@ class _RunEvaluation:
             "measuring": _measuring_digest(),
         }
 
-    def summary(self, entries: list[SnapshotEntry]) -> dict[str, Any]:
+    def summary(self, entries: list[Taken]) -> dict[str, Any]:
         """The content of evaluate.json: a function of the records alone."""
         lines = []
         for entry in entries:
@@ -499,14 +534,12 @@ def _stored(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _trained_snapshots(run_dir: Path) -> list[SnapshotEntry]:
+def _trained_snapshots(run_dir: Path) -> list[Taken]:
     """The snapshots that train.json lists, by length; MeasurementError when there is none."""
     path = run_dir / TRAIN_JSON
     try:
         listed = read_json(path)["snapshots"]
-        entries = [
-            SnapshotEntry(str(e["file"]), int(e["cur_nimg"]), str(e["sha256"])) for e in listed
-        ]
+        entries = [Taken(str(e["file"]), int(e["cur_nimg"]), str(e["sha256"])) for e in listed]
     except FileNotFoundError:
         raise MeasurementError(
             f"{run_dir}: has no {TRAIN_JSON}; the training is not finished"
@@ -521,7 +554,7 @@ def _trained_snapshots(run_dir: Path) -> list[SnapshotEntry]:
 
 
 def _counted(
-    batches: Iterator[torch.Tensor], progress: Progress, entry: SnapshotEntry
+    batches: Iterator[torch.Tensor], progress: Progress, entry: Taken
 ) -> Iterator[torch.Tensor]:
     """`batches`, each reported to `progress` when the next one is asked for, i.e. after its features."""
     for batch in batches:

@@ -24,6 +24,7 @@ from msgbench.errors import StoppedBySignal, TrainingError
 from msgbench.layout import GRIDS, SNAPSHOTS, STATES, TRAIN_JSON, snapshot_file
 from msgbench.locks import FolderLock
 from msgbench.records import provenance, read_json, remove_temporaries, sha256_file, write_json
+from msgbench.retention import Taken, deleted_of
 from msgbench.snapshots import SnapshotMeta, save_snapshot
 from msgbench.training.grids import write_grids
 from msgbench.training.interrupt import OnTerm, StopRequest
@@ -217,7 +218,7 @@ class _Training:
 
 
 def _finished(run_dir: Path, run: RunSpec, store: Store) -> dict[str, Any] | None:
-    """train.json of a finished run whose snapshots are all there, else None; refuses a foreign one."""
+    """train.json of a finished run whose snapshots are all accounted for, else None; refuses a foreign one."""
     path = run_dir / TRAIN_JSON
     if not path.exists():
         return None
@@ -228,10 +229,15 @@ def _finished(run_dir: Path, run: RunSpec, store: Store) -> dict[str, Any] | Non
 
 
 def require_snapshots(run_dir: Path, snapshots: list[dict[str, Any]]) -> None:
-    """Raise TrainingError when a snapshot that was taken is gone: it cannot be made again from what is left."""
-    for entry in snapshots:
-        if not (run_dir / entry["file"]).exists():
+    """Raise TrainingError when a snapshot that was taken is gone, unless it was deleted after measuring.
+
+    It cannot be made again from what is left.
+    """
+    taken = [Taken(entry["file"], entry["cur_nimg"], entry["sha256"]) for entry in snapshots]
+    deleted = deleted_of(run_dir, taken)
+    for snapshot in taken:
+        if snapshot.cur_nimg not in deleted and not (run_dir / snapshot.file).exists():
             raise TrainingError(
-                f"{run_dir / entry['file']}: this snapshot was taken and is gone; restore it, "
+                f"{run_dir / snapshot.file}: this snapshot was taken and is gone; restore it, "
                 "or remove the run directory to train again"
             )

@@ -403,3 +403,31 @@ def test_contact_sheet(tmp_path):
 )
 def test_moments_keep_the_first_and_the_last(lengths, most, chosen):
     assert moments(lengths, most) == chosen
+
+
+def test_deleted_snapshots_are_told_and_their_scores_stay(smoke):
+    folder = smoke.folder(LR3)
+    train = read_json(folder / "train.json")
+    last = train["snapshots"][-1]
+    last_file = folder / last["file"]
+    last_file.parent.mkdir(parents=True)
+    last_file.write_bytes(b"kept")
+    deleted = [
+        {
+            "file": entry["file"], "cur_nimg": entry["cur_nimg"], "kimg": entry["cur_nimg"] / 1000,
+            "sha256": entry["sha256"], "bytes": 1, "why": "evaluation.keep is final", "measured_by": ["is2k_small/1"],
+            "written": "2026-01-02T03:04:05Z",
+        }
+        for entry in train["snapshots"][:-1]
+    ]  # fmt: skip
+    before = page(smoke).words
+    write_json(
+        folder / "retention.json", {"schema": "msgbench.retention/1", "run": "", "deleted": deleted}
+    )
+    found = page(smoke)
+    count = len(train["snapshots"])
+    said = f"{count - 1} of {count} snapshots deleted after measuring"
+    assert said in found.words
+    assert any(href.endswith("retention.json") for href in found.attributes("href"))
+    without = found.words.replace(f"{said} ", "").replace("retention ", "")
+    assert without == before

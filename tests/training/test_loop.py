@@ -21,6 +21,7 @@ from msgbench.config import RunSpec
 from msgbench.data.store import Store
 from msgbench.errors import StoppedBySignal, TrainingError
 from msgbench.locks import is_locked
+from msgbench.records import write_json
 from msgbench.snapshots import load_snapshot
 from msgbench.training import loop
 from msgbench.training.interrupt import StopRequest
@@ -274,6 +275,30 @@ def test_a_snapshot_that_is_gone_is_named(make_run: MakeRun, store_dir: Path) ->
         ):
             train(run_dir, store_dir, "cpu")
         (run_dir / "train.json").unlink(missing_ok=True)
+
+
+def test_a_snapshot_that_was_deleted_after_measuring_is_not_missed(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    run_dir = make_run("a")
+    first = train(run_dir, store_dir, "cpu")
+    entry = first["snapshots"][1]
+    account = {
+        "file": entry["file"], "cur_nimg": entry["cur_nimg"], "kimg": 0.016, "sha256": entry["sha256"],
+        "bytes": 1, "why": "evaluation.keep is final", "measured_by": ["fid2k_small/1"], "written": "now",
+    }  # fmt: skip
+    write_json(run_dir / "retention.json", {"schema": "msgbench.retention/1", "deleted": [account]})
+    (run_dir / entry["file"]).unlink()
+    assert train(run_dir, store_dir, "cpu") == first
+    # The workflow removes train.json before it asks again; the newest state ends the training at once.
+    (run_dir / "train.json").unlink()
+    assert train(run_dir, store_dir, "cpu")["snapshots"] == first["snapshots"]
+    assert not (run_dir / entry["file"]).exists()
+    # The account is of one file's bytes, not of its name.
+    account["sha256"] = "0" * 64
+    write_json(run_dir / "retention.json", {"schema": "msgbench.retention/1", "deleted": [account]})
+    with pytest.raises(TrainingError, match="this snapshot was taken and is gone"):
+        train(run_dir, store_dir, "cpu")
 
 
 def test_a_finished_run_returns_at_once(

@@ -54,6 +54,7 @@ from msgbench.layout import (
     EVALUATE_JSON,
     MANIFEST_JSON,
     REAL_JSON,
+    RETENTION_JSON,
     SPEC_JSON,
     STATS_JSONL,
     TRAIN_JSON,
@@ -135,6 +136,8 @@ class PageRun:
     rate: str
     device: str
     attempts: str
+    deleted: str
+    """How many snapshots were deleted after measuring."""
     scores: tuple[tuple[Link, Link] | None, ...]
     """(first, last) score by each protocol of the page; None where it has none."""
     files: tuple[Link, ...]
@@ -485,7 +488,7 @@ def _run(run: Run, protocols: tuple[Protocol, ...], folder: Path) -> PageRun:
     total = run.plan.spec.training.total_nimg
     rate = train.get("images_per_second")
     attempts = [str(attempt.get("ended")) for attempt in train.get("attempts", [])]
-    names = (SPEC_JSON, TRAIN_JSON, EVALUATE_JSON, STATS_JSONL)
+    names = (SPEC_JSON, TRAIN_JSON, EVALUATE_JSON, RETENTION_JSON, STATS_JSONL)
     return PageRun(
         label=run.label,
         fingerprint=short(run.plan.fingerprint),
@@ -495,9 +498,17 @@ def _run(run: Run, protocols: tuple[Protocol, ...], folder: Path) -> PageRun:
         rate=f"{rate:.1f}" if isinstance(rate, int | float) else "",
         device=", ".join(run.devices),
         attempts=f"{len(attempts)} attempts: {', '.join(attempts)}" if len(attempts) > 1 else "",
+        deleted=_deleted(run),
         scores=tuple(_ends(run, protocol, folder) for protocol in protocols),
         files=_files(((name.partition(".")[0], run.folder / name) for name in names), folder),
     )
+
+
+def _deleted(run: Run) -> str:
+    if not run.deleted or run.train is None:
+        return ""
+    taken = len(run.train["snapshots"])
+    return f"{len(run.deleted)} of {taken} snapshots deleted after measuring"
 
 
 def _ends(run: Run, protocol: Protocol, folder: Path) -> tuple[Link, Link] | None:
