@@ -91,23 +91,69 @@ def plan(
 def _write_spec(
     benchmark: Benchmark, experiment: str, seed: int | None, run_dir: Path | None
 ) -> None:
-    from msgbench.analysis.cost import require_accepted
+    from msgbench.analysis.cost import Workload, require_accepted
     from msgbench.layout import SPEC_JSON
     from msgbench.records import write_json
 
     if seed is None:
         raise ConfigError("--seed: is required to write a run's spec.json")
     run = benchmark.run(experiment, seed)
-    require_accepted(benchmark)
-    folder = run_dir or _layout(benchmark).run_dir(experiment, run.fingerprint, seed)
+    layout = _layout(benchmark)
+    this = [(experiment, seed)]
+    require_accepted(Workload(benchmark, layout, this, train=this, evaluate=this))
+    folder = run_dir or layout.run_dir(experiment, run.fingerprint, seed)
     write_json(folder / SPEC_JSON, run.to_json())
 
 
 def _list_experiments(benchmark: Benchmark) -> None:
     from msgbench.analysis.cost import plan_lines
 
-    for line in plan_lines(benchmark):
+    for line in plan_lines(benchmark, _layout(benchmark)):
         typer.echo(line)
+
+
+@app.command()
+def cost(
+    experiment: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names under `experiments`; without any: all that the tables show."),
+    ] = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option(
+            help="V100, A100, H100, H200, L40S, RTX-3090, RTX-4090 or CPU: use only its records, estimate for it."
+        ),
+    ] = None,
+    gpus: Annotated[int, typer.Option(help="Runs side by side, one GPU each: wall time.")] = 1,
+    price_per_gpu_hour: Annotated[float | None, typer.Option(help="In any currency.")] = None,
+    watts: Annotated[
+        float | None, typer.Option(help="Power of one GPU at work; default: its data sheet's TDP.")
+    ] = None,
+    price_per_kwh: Annotated[float | None, typer.Option(help="In the same currency.")] = None,
+    co2_grams_per_kwh: Annotated[float | None, typer.Option(help="Of your electricity.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write all numbers as CSV here, too.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+) -> None:
+    """Say what experiments cost: GPU-hours, wall time, disk, energy, money; from records where there are any."""
+    from msgbench.analysis.cost import CostModel, Measured, Rates, estimate_benchmark
+    from msgbench.analysis.cost.bill import bill_lines, to_csv
+    from msgbench.console import say
+    from msgbench.records import write_text
+
+    rates = Rates(gpus, price_per_gpu_hour, watts, price_per_kwh, co2_grams_per_kwh)
+    benchmark = _benchmark(config, set_)
+    layout = _layout(benchmark)
+    measured = Measured.read(layout.results)
+    model = CostModel.of(benchmark.tier, gpu, measured)
+    total = estimate_benchmark(benchmark, layout, model, experiment or None)
+    for path in measured.unreadable:
+        say(f"{path}: is not a readable record of a training and is not counted")
+    for line in bill_lines(total, rates):
+        typer.echo(line)
+    if out is not None:
+        write_text(out, to_csv(total, rates))
+        say(f"cost: {out}")
 
 
 @app.command()
@@ -144,11 +190,7 @@ def train(
     store: StoreOption,
     device: DeviceOption = "auto",
     on_term: Annotated[
-        str,
-        typer.Option(
-            help="On SIGTERM: `stop` (save and end) or `save-and-continue`.",
-            envvar="MSGBENCH_ON_TERM",
-        ),
+        str, typer.Option(help="On SIGTERM: `stop` (save and end) or `save-and-continue`.")
     ] = "stop",
     log: LogOption = None,
 ) -> None:
@@ -349,25 +391,10 @@ def launch(
 ) -> None:
     """Run a command in place or as a job, or go on waiting for the job that runs it already."""
     from msgbench.console import log_to
-    from msgbench.launch.submit import awaited
     from msgbench.launch.submit import launch as launch_command
-    from msgbench.launch.waiter import WAITED_FOR, become_waiter
 
     log_to(log)
-    code = launch_command(
-        command,
-        run_dir,
-        launcher,
-        task,
-        output,
-        _resources(resources),
-        become=lambda record, attached: become_waiter(
-            awaited(record, run_dir, attached),
-            [sys.executable, *sys.argv],
-            None if log is None else str(log),
-        ),
-        waited_for=os.environ.pop(WAITED_FOR, None),
-    )
+    code = launch_command(command, run_dir, launcher, task, output, _resources(resources))
     raise typer.Exit(code)
 
 

@@ -1,5 +1,6 @@
 # What all rules share: the resolved benchmark, its paths, and who needs whose runs. No rules here.
 
+import atexit
 import os
 import re
 import sys
@@ -9,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from msgbench.analysis import FIRST_TRAINING, figures_of
-from msgbench.analysis.cost import require_accepted
+from msgbench.analysis.cost import Workload, announcement, require_accepted
 from msgbench.config import resolve
 from msgbench.config.overrides import layered
 from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
@@ -137,16 +138,53 @@ def weights_arguments():
     return ["--inception", benchmark.weights.inception] if benchmark.weights.inception else []
 
 
+# What a start does, costs and needs.
+
+
+def workload():
+    """The trainings and measurements of this start, from its graph of jobs."""
+
+    def runs(jobs, *rules):
+        wildcards = [job.wildcards for job in jobs if job.rule.name in rules]
+        return {(named.experiment, int(named.seed)) for named in wildcards}
+
+    jobs = list(workflow.dag.jobs)
+    needed = list(workflow.dag.needrun_jobs(exclude_finished=False))
+    asked = runs(jobs, "train", "evaluate")
+    return Workload(benchmark, layout, asked, runs(needed, "train"), runs(needed, "evaluate"))
+
+
+def protocols_to_measure():
+    """Protocols that a job of this start measures by."""
+    names = set()
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "evaluate":
+            names.update(experiment_of(job.wildcards).evaluation.protocols)
+        elif job.rule.name == "evaluate_real":
+            names.update(real_protocols(job.wildcards.dataset))
+    return names
+
+
 def require_leave():
-    """Refuse to start anything while its cost is not accepted, or weights that measuring needs are not there."""
-    tables = benchmark.tables.values()
-    protocols = {name for table in tables for name in (table.protocol, *table.also)}
+    """Say what this start costs; refuse it while that is not accepted, or weights that it needs are not there."""
+    work = workload()
+    print(announcement(work), file=sys.stderr)
     try:
-        require_accepted(benchmark)
-        for extractor in sorted({get_protocol(name).extractor for name in protocols}):
+        require_accepted(work)
+        for extractor in sorted({get_protocol(name).extractor for name in protocols_to_measure()}):
             resolve_weights(extractor, benchmark.weights.inception)
     except MsgbenchError as error:
         raise WorkflowError(str(error))
+
+
+def announce_dry_run():
+    """`onstart` is not called in a dry run: its line comes after Snakemake's last one."""
+    if workflow.dryrun and workflow.dag is not None:
+        print(announcement(workload()), file=sys.stderr)
+
+
+if workflow.is_main_process:
+    atexit.register(announce_dry_run)
 
 
 # What tables and figures show.

@@ -1,0 +1,90 @@
+"""What trainings run on: peak arithmetic and power of GPUs as data (msgbench/reference/hardware.csv).
+
+Hours follow from a stated fraction of a named GPU's peak; they are an estimate to decide by, never a
+result. Where a training was measured, its throughput is used instead (measured.py).
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgbench.reference
+from msgbench.config.sentences import nearest
+from msgbench.errors import ConfigError
+
+_FILE = Path(msgbench.reference.__file__).parent / "hardware.csv"
+
+CPU = "CPU"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU (or one thread of a CPU) and how much of it a training is assumed to use."""
+
+    name: str
+    device: str
+    """Stands in the device name of records made on it."""
+    peak_flop_per_second: float
+    """Dense float32 peak of the data sheet, without TF32; for a CPU the measured rate of one thread."""
+    sustained: float
+    """Fraction of the peak that a training is assumed to sustain."""
+    watts: float | None
+    """Power at full load (TDP); None where no data sheet states it."""
+    source: str
+
+    @property
+    def is_cpu(self) -> bool:
+        return self.name == CPU
+
+    @property
+    def flop_per_hour(self) -> float:
+        """Arithmetic done in one hour."""
+        return self.peak_flop_per_second * self.sustained * 3600
+
+    @property
+    def assumption(self) -> str:
+        """The estimate's assumption as a phrase."""
+        peak = self.peak_flop_per_second / 1e12
+        if self.is_cpu:
+            return f"one CPU thread at {peak * 1e3:g} GFLOP/s"
+        return f"one {self.name} at {self.sustained:.0%} of its {peak:g} TFLOP/s peak (float32)"
+
+
+@functools.cache
+def hardware() -> dict[str, Gpu]:
+    """All known hardware by name."""
+    with _FILE.open(encoding="utf-8", newline="") as file:
+        return {
+            line["name"]: Gpu(
+                name=line["name"],
+                device=line["device"],
+                peak_flop_per_second=float(line["peak_tflops"]) * 1e12,
+                sustained=float(line["sustained"]),
+                watts=float(line["watts"]) if line["watts"] else None,
+                source=line["source"],
+            )
+            for line in csv.DictReader(file)
+        }
+
+
+def get_gpu(name: str) -> Gpu:
+    """The hardware called `name`, in any case; raises ConfigError with the nearest name."""
+    known = {known.lower(): gpu for known, gpu in hardware().items()}
+    if name.lower() not in known:
+        raise ConfigError(f"--gpu: {name!r} is not known{nearest(name, hardware())}")
+    return known[name.lower()]
+
+
+def of_device(device: str) -> Gpu | None:
+    """The hardware that a record's device name means; None when it is not in the list."""
+    if is_cpu(device):
+        return hardware()[CPU]
+    return next((g for g in hardware().values() if not g.is_cpu and g.device in device), None)
+
+
+def is_cpu(device: str) -> bool:
+    """Whether a record's device name is that of a CPU."""
+    return device == "cpu"
