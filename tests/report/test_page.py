@@ -429,5 +429,5 @@ def test_deleted_snapshots_are_told_and_their_scores_stay(smoke):
     said = f"{count - 1} of {count} snapshots deleted after measuring"
     assert said in found.words
     assert any(href.endswith("retention.json") for href in found.attributes("href"))
-    without = found.words.replace(f"{said} ", "").replace("retention ", "")
+    without = found.words.replace(f"{said} ", "").replace("retention , ", "")
     assert without == before
