@@ -190,7 +190,11 @@ def train(
     store: StoreOption,
     device: DeviceOption = "auto",
     on_term: Annotated[
-        str, typer.Option(help="On SIGTERM: `stop` (save and end) or `save-and-continue`.")
+        str,
+        typer.Option(
+            help="On SIGTERM: `stop` (save and end) or `save-and-continue`.",
+            envvar="MSGBENCH_ON_TERM",
+        ),
     ] = "stop",
     log: LogOption = None,
 ) -> None:
@@ -391,10 +395,25 @@ def launch(
 ) -> None:
     """Run a command in place or as a job, or go on waiting for the job that runs it already."""
     from msgbench.console import log_to
+    from msgbench.launch.submit import awaited
     from msgbench.launch.submit import launch as launch_command
+    from msgbench.launch.waiter import WAITED_FOR, become_waiter
 
     log_to(log)
-    code = launch_command(command, run_dir, launcher, task, output, _resources(resources))
+    code = launch_command(
+        command,
+        run_dir,
+        launcher,
+        task,
+        output,
+        _resources(resources),
+        become=lambda record, attached: become_waiter(
+            awaited(record, run_dir, attached),
+            [sys.executable, *sys.argv],
+            None if log is None else str(log),
+        ),
+        waited_for=os.environ.pop(WAITED_FOR, None),
+    )
     raise typer.Exit(code)
 
 

@@ -22,6 +22,7 @@ TRAIN_JSON = "train.json"
 EVALUATE_JSON = "evaluate.json"
 RETENTION_JSON = "retention.json"
 JOBS = "jobs"
+JOB_OUTPUT = "output"  # in the folder of a job
 STATS_JSONL = "stats.jsonl"
 SNAPSHOTS = "snapshots"
 STATES = "states"

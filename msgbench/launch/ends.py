@@ -30,3 +30,13 @@ def result_of(record: JobRecord) -> End | None:
     except (OSError, pickle.UnpicklingError, EOFError, ValueError, TypeError) as error:
         return End("BROKEN", trace=f"{record.result_pickle}: cannot be read ({error})")
     return End("FINISHED", code=int(value)) if kind == "success" else End("BROKEN", trace=value)
+
+
+def may_go_on(end: End) -> bool:
+    """Whether Slurm took the job away for no fault of its own, so that the next one goes on where it was.
+
+    Slurm requeues such jobs itself; these are the ends where it did not, or where the job's own request failed.
+    """
+    if end.state == "BROKEN":
+        return "'scontrol', 'requeue'" in end.trace or "'scontrol'" in end.trace.rpartition("\n")[2]
+    return end.state in ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "TIMEOUT")

@@ -1,4 +1,4 @@
-"""A training as a submitit job: a command line, never a model or a function of ours.
+"""A command as a submitit job: a command line, never a model or a function of ours.
 
 When the scheduler asks for the machine back (SIGUSR2), the command is told to save and the job requeues
 itself; the same command line, started again, goes on from the newest training state.
@@ -6,19 +6,28 @@ itself; the same command line, started again, goes on from the newest training s
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from submitit.helpers import DelayedSubmission
 
+from msgbench.errors import LaunchError
 from msgbench.launch.child import Child, running, running_child
-from msgbench.layout import STATES
+from msgbench.layout import JOB_OUTPUT, METRICS, STATES
+from msgbench.records import write_text
 
 _POLL_SECONDS = 0.1
+# A command has no handler in its first seconds: it is told again and again.
+_TELL_SECONDS = 1.0
 # Between a saved state and the end of a command that stops after saving.
 _GRACE_SECONDS = 2.0
+# Requeues in a row that found nothing new in the folder.
+_MOST_FRUITLESS = 3
+# Between a SIGUSR2 that ended the command and ours, when a scheduler sends it to all processes.
+_SIGNAL_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,10 @@ class CommandJob:
     """`argv`, run in the folder `cwd`, for the run directory `run_dir`.
 
     `environment` holds variables that the command gets as the submitter had them (None = unset), whatever
-    the executor makes of them. `save_seconds` bounds the wait for a state before a requeue.
+    the executor makes of them. `stop_signal` makes the command save and end (None: it is ended at once, its
+    records are whole at any time), `save_seconds` bounds the wait for that before a requeue. The command is
+    born with the signals `ignored` ignored, SIGUSR2 always among them. A copy of the file `kept_output` is kept
+    in the job's folder after a success.
     """
 
     argv: tuple[str, ...]
@@ -34,42 +46,84 @@ class CommandJob:
     cwd: str
     environment: tuple[tuple[str, str | None], ...] = ()
     save_seconds: float = 60.0
+    stop_signal: int | None = signal.SIGTERM
+    ignored: tuple[int, ...] = ()
+    kept_output: str | None = None
+    progress: str | None = None
+    fruitless: int = 0
 
     def __call__(self) -> int:
         """Run the command to its end; its exit code (128 + n after death by signal n)."""
+        _remove_half_written()
         # SIGUSR2 is for this process. Where a scheduler sends it to all processes of the job, it would
         # kill the command in the seconds before that has a handler.
-        with running(
-            self.argv, Path(self.cwd), dict(self.environment), ignored=(signal.SIGUSR2,)
-        ) as child:
-            return child.wait()
+        ignored = (signal.SIGUSR2, *(signal.Signals(number) for number in self.ignored))
+        while True:
+            with running(
+                self.argv, Path(self.cwd), dict(self.environment), ignored=ignored
+            ) as child:
+                code = child.wait()
+            if code == 0 and self.kept_output is not None:
+                _keep(Path(self.kept_output))
+            if code != 128 + signal.SIGUSR2:
+                return code
+            # The command got the scheduler's signal before us: ours ends this wait and requeues the job.
+            time.sleep(_SIGNAL_SECONDS)
 
     def checkpoint(self) -> DelayedSubmission:
         """Have the command save, end it, and ask for this job again.
 
         submitit calls this inside its signal handler, on top of `child.wait()`: waiting for the process
-        here as well would never return, so this only looks.
+        here as well would never return, so this only looks. Raises LaunchError when the job was put back
+        several times and nothing came of it.
         """
         child = running_child()
         if child is not None:
             self._save_and_end(child)
-        return DelayedSubmission(self)
+        progress = progress_of(Path(self.run_dir))
+        fruitless = self.fruitless + 1 if progress == (self.progress or "") else 0
+        if fruitless >= _MOST_FRUITLESS:
+            raise LaunchError(
+                f"does not get on: its time limit came {fruitless} times in a row before anything new was "
+                "saved; give it a larger runtime"
+            )
+        return DelayedSubmission(replace(self, progress=progress, fruitless=fruitless))
 
     def _save_and_end(self, child: Child) -> None:
-        before = _newest_state(Path(self.run_dir))
-        child.send(signal.SIGTERM)
-        deadline = time.monotonic() + self.save_seconds
-        saved = False
-        while not child.has_ended() and time.monotonic() < deadline:
-            if not saved and _newest_state(Path(self.run_dir)) != before:
-                saved = True
-                deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
-            time.sleep(_POLL_SECONDS)
+        if self.stop_signal is not None:
+            before = progress_of(Path(self.run_dir))
+            deadline = time.monotonic() + self.save_seconds
+            told = -_TELL_SECONDS
+            saved = False
+            while not child.has_ended() and time.monotonic() < deadline:
+                if not saved and time.monotonic() - told >= _TELL_SECONDS:
+                    told = time.monotonic()
+                    child.send(self.stop_signal)
+                if not saved and progress_of(Path(self.run_dir)) != before:
+                    saved = True
+                    deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
+                time.sleep(_POLL_SECONDS)
         # States are written atomically: a command that goes on after saving may be ended anywhere.
         child.send(signal.SIGKILL)
 
 
-def _newest_state(run_dir: Path) -> tuple[int, str] | None:
-    """What changes when a training state is complete: its checksum file is written last."""
-    cards = (run_dir / STATES).glob("*.json")
-    return max(((card.stat().st_mtime_ns, card.name) for card in cards), default=None)
+def progress_of(folder: Path) -> str:
+    """What changes when work in `folder` gets on: its newest whole training state, its measured records."""
+    cards = (folder / STATES).glob("*.json")  # of a state; written last
+    newest = max(((card.stat().st_mtime_ns, card.name) for card in cards), default=None)
+    records = sum(1 for _ in (folder / METRICS).glob("*/*.json"))
+    return f"{newest} {records}" if newest or records else ""
+
+
+def _remove_half_written() -> None:
+    """Remove what a kill left of a pickle that submitit was writing: it would refuse to write it again."""
+    folder, job_id = os.environ.get("SUBMITIT_FOLDER"), os.environ.get("SLURM_JOB_ID")
+    if folder and job_id:
+        for leftover in Path(folder).glob(f"{job_id}_*.save_tmp"):
+            leftover.unlink(missing_ok=True)
+
+
+def _keep(output: Path) -> None:
+    folder = os.environ.get("SUBMITIT_FOLDER")
+    if folder and output.exists():
+        write_text(Path(folder) / JOB_OUTPUT, output.read_text(encoding="utf-8"))

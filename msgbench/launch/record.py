@@ -14,7 +14,7 @@ from typing import Any
 
 from msgbench.errors import LaunchError
 from msgbench.launch.order import Order
-from msgbench.layout import job_file
+from msgbench.layout import JOB_OUTPUT, job_file
 from msgbench.locks import process_start_ticks
 from msgbench.records import now, read_json, write_json
 
@@ -42,6 +42,7 @@ class JobRecord:
     pid: int | None = None
     start_ticks: int | None = None
     name: str = ""
+    cluster: str = ""
     resources: dict[str, Any] = field(default_factory=dict)
     resubmitted: int = 0
     progress: str = ""
@@ -53,11 +54,21 @@ class JobRecord:
         return cls(**_common(order, job_id, folder), pid=pid, start_ticks=process_start_ticks(pid))
 
     @classmethod
-    def of_name(cls, order: Order, job_id: str, folder: Path, name: str) -> JobRecord:
-        """The record of a Slurm job called `name`."""
+    def of_name(
+        cls,
+        order: Order,
+        job_id: str,
+        folder: Path,
+        name: str,
+        cluster: str,
+        submitted: str | None = None,
+    ) -> JobRecord:
+        """The record of a Slurm job called `name`, submitted just now or at `submitted`."""
+        common = _common(order, job_id, folder)
         return cls(
-            **_common(order, job_id, folder),
+            **{**common, "submitted": submitted or common["submitted"]},
             name=name,
+            cluster=cluster,
             resources=order.resources,
             resubmitted=order.resubmitted,
             progress=order.progress,
@@ -101,6 +112,11 @@ class JobRecord:
     def result_pickle(self) -> Path:
         """Exists when the command ended by itself (submitit's name)."""
         return Path(self.folder) / f"{self.job_id}_0_result.pkl"
+
+    @property
+    def kept_output(self) -> Path:
+        """A copy of what the command made, kept by the job for when the original is deleted."""
+        return Path(self.folder) / JOB_OUTPUT
 
     def process_lives(self) -> bool:
         """Whether a local job's process is alive; raises LaunchError for a job of another machine."""

@@ -1,7 +1,8 @@
 """Submit or re-attach, wait, translate failures: the front door of the room.
 
-`inline` runs the command in place. `local` runs it as a submitit job of this machine: the job survives
-its starter, and a second start finds it by its record instead of starting a second one.
+`inline` runs the command in place. `local` runs it as a submitit job of this machine, `slurm` as one of the
+cluster's: such a job survives its starter, and a second start finds it by its record instead of starting a
+second one.
 """
 
 from __future__ import annotations
@@ -11,28 +12,37 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from msgbench.config import TASKS, job_resources
 from msgbench.console import say
 from msgbench.errors import LaunchError, StoppedBySignal
-from msgbench.launch import failures
+from msgbench.launch import failures, waiter
 from msgbench.launch.child import running
-from msgbench.launch.ends import End
+from msgbench.launch.ends import End, may_go_on
 from msgbench.launch.order import Order
 from msgbench.launch.record import JobRecord
 from msgbench.launch.tail import Tail, last_lines
 from msgbench.layout import JOBS, TRAIN_JSON
 from msgbench.locks import FolderLock
 
-LAUNCHERS = ("inline", "local")
-TASKS = ("train", "prepare", "evaluate")
+LAUNCHERS = ("inline", "local", "slurm")
 
 # submitit replaces these in paths, wherever they stand.
 _RESERVED_IN_PATHS = ("%j", "%t", "%A", "%a")
+# Jobs in a row that Slurm may take away for good before anything new is saved.
+_MOST_RESUBMITTED = 3
+# A controller that is busy or away is waited for by the submitting process; this long without a word.
+_SUBMIT_SECONDS = 15.0
+
+
+# Turns this process into one that waits for the job of a record (and whether somebody else submitted it).
+Become = Callable[[JobRecord, bool], None]
 
 
 def launch(
@@ -42,21 +52,28 @@ def launch(
     task: str = "train",
     output: Path | None = None,
     resources: Mapping[str, Any] | None = None,
+    become: Become | None = None,
+    waited_for: str | None = None,
 ) -> int:
     """Run `argv` for the `task` of `run_dir` through `launcher`; the exit code of the command.
 
     A job that works for `run_dir` already is waited for, also when it was submitted by a process that is
     gone. A finished job's result is returned at once when it was a success and `output` (default: the
     run's train.json) exists; otherwise the command is started again. SIGINT and SIGTERM reach an inline
-    command, and only end the waiting for a job (StoppedBySignal): the job goes on.
+    command, and only end the waiting for a job (StoppedBySignal): the job goes on. A job that Slurm took
+    away for good without its fault is submitted again, and goes on where it was.
 
-    Raises LaunchError for an unknown launcher or task and for a job that failed or vanished.
+    To wait for a Slurm job this process turns into something smaller through `become` (see `become_small`) and
+    comes back with the folder of the job in `waited_for`; without `become` it waits itself.
+
+    Raises ConfigError for `resources`, LaunchError for an unknown launcher or task and for a job that was
+    refused, failed, was cancelled or vanished.
     """
     _require("launcher", launcher, LAUNCHERS)
     _require("task", task, TASKS)
+    asked = job_resources(resources or {}, "--resources").stated()
     output = output or run_dir / TRAIN_JSON
-    order = Order(tuple(argv), run_dir.absolute(), task, launcher, output, dict(resources or {}))
-    waited_for: JobRecord | None = None
+    order = Order(tuple(argv), run_dir.absolute(), task, launcher, output.absolute(), asked)
     with _stopped_by_signals():
         while True:
             with FolderLock(run_dir, f"launch-{task}", wait=True, say=say) as lock:
@@ -64,19 +81,21 @@ def launch(
                 end = _end_of(record) if record is not None else None
                 attached = record is not None and end is None
                 if record is not None and end is not None:
-                    if waited_for is not None and record.folder == waited_for.folder:
-                        return _translate(record, run_dir, end)
-                    if launcher != "inline" and end.code == 0 and output.exists():
+                    if record.folder == waited_for:
+                        if not _is_to_go_on(record, end):
+                            return _translate(record, run_dir, end, output)
+                        order = _next_order(order, record, end)
+                    elif launcher != "inline" and end.code == 0 and _is_there(record, order):
                         say(f"{run_dir}: job {record.job_id} has finished already")
                         return 0
                 if not attached:
                     if launcher == "inline":
                         return _run_in_place(argv, run_dir)
-                    record = _submit_detached(order, lock)
+                    record, attached = _submit_or_adopt(order, lock)
             # The lock is free again: others may wait beside us, and none of them submits a second job.
             assert record is not None
-            _wait(record, run_dir, attached, order.argv)
-            waited_for = record
+            _wait(record, run_dir, attached, order.argv, become)
+            waited_for = record.folder
 
 
 def _require(what: str, value: str, allowed: Sequence[str]) -> None:
@@ -105,6 +124,8 @@ def _stopped_by_signals() -> Iterator[None]:
         for signum in wanted
         if signal.getsignal(signum) is not signal.SIG_IGN
     }
+    # Blocked while this process came back from waiting.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, wanted)
     try:
         yield
     finally:
@@ -113,6 +134,19 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 # -- jobs ------------------------------------------------------------------------------------------------
+
+
+def _submit_or_adopt(order: Order, lock: FolderLock) -> tuple[JobRecord, bool]:
+    """The record of the job that works for the folder now, and whether it was there already."""
+    if order.launcher == "slurm":
+        from msgbench.launch import slurm
+
+        slurm.require_slurm(order.folder)
+        found = slurm.adopt(order)
+        if found is not None:
+            say(f"{order.folder}: found job {found.job_id} ({found.name}), which had no record")
+            return found, True
+    return _submit_detached(order, lock), False
 
 
 def _submit_detached(order: Order, lock: FolderLock) -> JobRecord:
@@ -137,8 +171,13 @@ def _submit_detached(order: Order, lock: FolderLock) -> JobRecord:
             stderr=file,
             start_new_session=True,
             pass_fds=(lock.fileno(),),
+            env=_environment(order.launcher),
         )
-        code = submitter.wait()
+        try:
+            code = submitter.wait(_SUBMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            say(f"{order.folder}: the job is not submitted yet, still trying (log: {log})")
+            code = submitter.wait()
     record = JobRecord.read(order.folder, order.task)
     if code != 0 or record is None:
         raise LaunchError(
@@ -148,43 +187,136 @@ def _submit_detached(order: Order, lock: FolderLock) -> JobRecord:
     return record
 
 
+def _environment(launcher: str) -> dict[str, str]:
+    if launcher != "slurm":
+        return dict(os.environ)
+    from msgbench.launch.slurm import job_environment
+
+    return job_environment(os.environ)
+
+
 def submit(order: Order) -> JobRecord:
     """Submit the job of `order` and write its record; for `_submit_detached` only."""
+    tries = 0
+
+    def folder() -> Path:
+        # One for each submission: ids come again, results must not.
+        nonlocal tries
+        tries += 1
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        return order.folder / JOBS / f"{order.task}-{stamp}-{os.getpid()}-{tries}"
+
+    if order.launcher == "slurm":
+        from msgbench.launch.slurm import submit_slurm
+
+        return submit_slurm(order, folder)
     from msgbench.launch.local import submit_local
 
-    # A folder for each submission: ids are process numbers and come again, results must not.
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return submit_local(order, order.folder / JOBS / f"{order.task}-{stamp}-{os.getpid()}")
+    return submit_local(order, folder())
 
 
 def _end_of(record: JobRecord) -> End | None:
     """How the job of `record` ended, None while it has not."""
+    if record.launcher == "slurm":
+        from msgbench.launch.slurm import slurm_end
+
+        return slurm_end(record)
     from msgbench.launch.local import local_end
 
     return local_end(record)
 
 
-def _wait(record: JobRecord, run_dir: Path, attached: bool, argv: tuple[str, ...]) -> None:
-    from msgbench.launch.local import wait_for_local
+def _is_there(record: JobRecord, order: Order) -> bool:
+    """Whether the output of a job that succeeded is there, or could be put back.
 
+    Snakemake deletes the output of a rule that it saw no end of; a training's is as good as it was.
+    """
+    if order.output.exists():
+        return True
+    if order.task != "train" or record.launcher != "slurm" or record.argv != order.argv:
+        return False
+    from msgbench.launch.slurm import put_back
+
+    return put_back(record, order.output)
+
+
+def _is_to_go_on(record: JobRecord, end: End) -> bool:
+    return record.launcher == "slurm" and may_go_on(end) and not failures.ran_out_of_memory(record)
+
+
+def _next_order(order: Order, record: JobRecord, end: End) -> Order:
+    """The order for the job after `record`; raises LaunchError when too many came to nothing."""
+    from msgbench.launch.job import progress_of
+
+    progress = progress_of(order.folder)
+    resubmitted = record.resubmitted + 1 if progress == record.progress else 0
+    if resubmitted > _MOST_RESUBMITTED:
+        raise LaunchError(
+            f"{order.folder}: job {record.job_id} ended as {end.state}, as did {_MOST_RESUBMITTED} before it, "
+            f"and nothing new was saved; look into {record.log}"
+        )
+    say(f"{order.folder}: job {record.job_id} ended as {end.state}; it is submitted again")
+    return replace(order, resubmitted=resubmitted, progress=progress)
+
+
+def _wait(
+    record: JobRecord,
+    run_dir: Path,
+    attached: bool,
+    argv: tuple[str, ...],
+    become: Become | None,
+) -> None:
     if attached:
         say(f"{run_dir}: job {record.job_id} of {record.submitted} is running; waiting for it")
         if record.argv != argv:
             say(f"{run_dir}: it was started as: {' '.join(record.argv)}")
     say(f"{run_dir}: log of the job: {record.log}")
-    try:
+    if record.launcher == "slurm":
+        if become is not None:
+            become(record, attached)
+        job = awaited(record, run_dir, attached)
+        with _telling(waiter.farewell(job)):
+            waiter.wait(job, say)
+        return
+    from msgbench.launch.local import wait_for_local
+
+    with _telling(
+        f"{run_dir}: job {record.job_id} goes on without us; the same command waits for it again, "
+        f"`kill -INT {record.pid}` stops it"
+    ):
         wait_for_local(record, Tail(record.log, from_end=attached))
+
+
+@contextlib.contextmanager
+def _telling(farewell: str) -> Iterator[None]:
+    try:
+        yield
     except StoppedBySignal:
-        say(
-            f"{run_dir}: job {record.job_id} goes on without us; the same command waits for it again, "
-            f"`kill -INT {record.pid}` stops it"
-        )
+        say(farewell)
         raise
 
 
-def _translate(record: JobRecord, run_dir: Path, end: End) -> int:
+def awaited(record: JobRecord, run_dir: Path, attached: bool) -> waiter.Awaited:
+    """The job of `record` as the waiting process knows it."""
+    return waiter.Awaited(
+        title=str(run_dir),
+        job_id=record.job_id,
+        name=record.name,
+        submit_time=record.submit_time,
+        folder=record.folder,
+        result=str(record.result_pickle),
+        log=str(record.log),
+        log_from_end=attached,
+    )
+
+
+def _translate(record: JobRecord, run_dir: Path, end: End, output: Path) -> int:
     """0 for a success; LaunchError for everything else, after it was noted in the record."""
     if end.code == 0:
+        if record.launcher == "slurm":
+            from msgbench.launch.slurm import wait_for_output
+
+            wait_for_output(record, output)
         return 0
     what = failures.sentence(record, run_dir, end)
     record.ended(end.state, what).write(run_dir)

@@ -10,11 +10,12 @@ OnTerm = Literal["stop", "save-and-continue"]
 
 
 class StopRequest:
-    """Context manager that catches SIGINT and SIGTERM.
+    """Context manager that catches SIGINT, SIGTERM and SIGUSR2.
 
     `signum` is set when the training shall save and stop. With `on_term="save-and-continue"` a SIGTERM
     sets `save_now` instead (a scheduler that preempts takes the process away itself and wants it to go
-    on until then). A second SIGINT is Python's usual KeyboardInterrupt, for the impatient.
+    on until then); SIGUSR2, its word that the time is nearly up, always means save and stop. A second SIGINT
+    is Python's usual KeyboardInterrupt, for the impatient.
     """
 
     def __init__(self, on_term: OnTerm = "stop") -> None:
@@ -24,7 +25,8 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         self._before = {
-            signum: signal.signal(signum, self._note) for signum in (signal.SIGINT, signal.SIGTERM)
+            signum: signal.signal(signum, self._note)
+            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
         }
         return self
 

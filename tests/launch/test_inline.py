@@ -62,11 +62,13 @@ def test_a_killed_command_is_named(run: Run, capsys: pytest.CaptureFixture[str])
     assert "was killed (SIGKILL)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("launcher", ["slurm", "Local", ""])
+@pytest.mark.parametrize("launcher", ["slurmm", "Local", ""])
 def test_an_unknown_launcher_is_refused(run: Run, launcher: str) -> None:
     with pytest.raises(LaunchError) as caught:
         launch(["true"], run.folder, launcher)
-    assert str(caught.value) == f"launcher: {launcher!r} is not allowed; allowed: inline, local"
+    assert (
+        str(caught.value) == f"launcher: {launcher!r} is not allowed; allowed: inline, local, slurm"
+    )
     assert list(run.folder.iterdir()) == []
 
 
