@@ -25,6 +25,7 @@ import submitit
 from submitit.core.utils import FailedJobError
 
 from msgbench.config import JobResources
+from msgbench.console import say
 from msgbench.errors import LaunchError
 from msgbench.launch.ends import End, result_of
 from msgbench.launch.job import CommandJob
@@ -246,11 +247,16 @@ def adopt(order: Order) -> JobRecord | None:
 
 def _living(name: str) -> tuple[str, JobState] | None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    looks = 0
+    looks, told = 0, False
     while True:
         try:
             jobs = ask_queue(name).jobs
         except QueueSilent as silent:
+            if not told:
+                told = True
+                say(
+                    f"{name}: Slurm does not answer ({silent}); nothing is submitted before it does"
+                )
             if time.monotonic() > deadline:
                 raise LaunchError(
                     f"Slurm does not answer ({silent}), and without an answer nothing is submitted; try again later"
