@@ -28,6 +28,8 @@ _GRACE_SECONDS = 2.0
 _MOST_FRUITLESS = 3
 # Between a SIGUSR2 that ended the command and ours, when a scheduler sends it to all processes.
 _SIGNAL_SECONDS = 30.0
+# Between the SIGKILL that ended the command and ours, when Slurm ends the job: one process after the other.
+_KILL_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,9 @@ class CommandJob:
                 code = child.wait()
             if code == 0 and self.kept_output is not None:
                 _keep(Path(self.kept_output))
+            if code == 128 + signal.SIGKILL and "SLURM_JOB_ID" in os.environ:
+                # Cancelled, preempted or requeued: then this process has to die without a result, too.
+                time.sleep(_KILL_SECONDS)
             if code != 128 + signal.SIGUSR2:
                 return code
             # The command got the scheduler's signal before us: ours ends this wait and requeues the job.
