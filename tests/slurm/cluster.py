@@ -300,6 +300,12 @@ class Cluster:
             timeout=60,
         )
 
+    def jobs_of(self, folder: Path) -> list[str]:
+        """Ids of all jobs that were submitted in `folder` or with a script below it."""
+        said = self.run("squeue", "-h", "-t", "all", "-o", "%i\t%Z\t%o").stdout
+        jobs = [line.split("\t") for line in said.splitlines()]
+        return [job_id for job_id, *paths in jobs if any(str(folder) in path for path in paths)]
+
     def _succeeds(self, argv: Sequence[str]) -> bool:
         return self.run(*argv, check=False).returncode == 0
 

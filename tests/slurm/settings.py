@@ -100,7 +100,8 @@ class Settings:
             "MessageTimeout=10",
             f"KillWait={KILL_WAIT_SECONDS}",
             "InactiveLimit=0",
-            "MinJobAge=300",
+            # Jobs that ended stay in squeue for a whole session of tests.
+            "MinJobAge=3600",
             *self._accounting_lines(),
             *(["GresTypes=gpu"] if self.gpus else []),
             *self._node_lines(),

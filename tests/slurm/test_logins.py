@@ -1,0 +1,158 @@
+"""Logins that die: at every moment the same command finds the job again, and nothing is trained twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from .cluster import wait_until
+from .lab import Lab
+from .overlap import overlapping
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
+
+
+def finishes_with_one_training(lab: Lab, total: int) -> str:
+    """Launch the same command again: it ends well, and one job has done it all. What it said."""
+    code, said = lab.launch(lab.counting(total)).end()
+    assert code == 0, said
+    lab.assert_one_training()
+    return said
+
+
+@overlapping(seconds=25)
+def test_killed_before_sbatch_is_called(lab: Lab) -> None:
+    """The terminal goes away; the process that submits has left it by design and goes on."""
+    reached = lab.root / "reached"
+    slow = lab.wrapper("sbatch", f'touch "{reached}"\nsleep 4\nexec $REAL "$@"')
+    login = lab.launch(lab.counting(30), PATH=slow)
+    wait_until(reached.exists, "sbatch")
+    login.kill()
+    assert lab.jobs() == []
+    finishes_with_one_training(lab, 30)
+
+
+@overlapping(seconds=25)
+def test_the_machine_dies_before_sbatch_is_called(lab: Lab) -> None:
+    reached = lab.root / "reached"
+    slow = lab.wrapper("sbatch", f'touch "{reached}"\nsleep 600\nexec $REAL "$@"')
+    login = lab.launch(lab.counting(30), PATH=slow)
+    wait_until(reached.exists, "sbatch")
+    login.power_off()
+    assert lab.jobs() == []
+    finishes_with_one_training(lab, 30)
+
+
+@overlapping(seconds=25)
+def test_killed_before_the_record_is_written(lab: Lab) -> None:
+    """sbatch has submitted and does not return; only the terminal goes away."""
+    reached = lab.root / "reached"
+    slow = lab.wrapper("sbatch", f'$REAL "$@"\ntouch "{reached}"\nsleep 4')
+    login = lab.launch(lab.counting(60), PATH=slow)
+    wait_until(reached.exists, "sbatch")
+    login.kill()
+    assert not lab.has_record()
+    assert len(lab.jobs()) == 1
+    finishes_with_one_training(lab, 60)
+
+
+@overlapping(seconds=25)
+def test_the_machine_dies_before_the_record_is_written(lab: Lab) -> None:
+    """Nothing but the job itself is left: it is adopted by its name."""
+    reached = lab.root / "reached"
+    slow = lab.wrapper("sbatch", f'$REAL "$@"\ntouch "{reached}"\nsleep 600')
+    login = lab.launch(lab.counting(60), PATH=slow)
+    wait_until(reached.exists, "sbatch")
+    login.power_off()
+    assert not lab.has_record()
+    (job,) = lab.jobs()
+    said = finishes_with_one_training(lab, 60)
+    assert lab.record().job_id == job
+    assert f"job {job}" in said
+
+
+@overlapping(seconds=20)
+def test_killed_while_waiting(lab: Lab) -> None:
+    login = lab.launch(lab.counting(60))
+    lab.wait_for_starts(1)
+    login.kill()
+    record = lab.record()
+    said = finishes_with_one_training(lab, 60)
+    assert f"job {record.job_id} of {record.submitted}" in said
+    assert lab.counts() == [0]
+    assert lab.record().job_id == record.job_id
+
+
+@overlapping(seconds=30)
+def test_killed_during_a_requeue(lab: Lab) -> None:
+    login = lab.launch(lab.counting(80))
+    lab.wait_for_starts(1)
+    wait_until(lambda: lab.saved() >= 5, "a saved state")
+    job = lab.record().job_id
+    lab.cluster.run("scancel", "--signal=USR2", job)
+    lab.wait_for_state(job, "PENDING")
+    login.power_off()
+    finishes_with_one_training(lab, 80)
+    assert len(lab.counts()) == 2
+    assert lab.counts()[1] >= 5
+
+
+@overlapping(seconds=20)
+def test_a_finished_job_is_found_by_a_login_that_comes_later(lab: Lab) -> None:
+    login = lab.launch(lab.counting(20))
+    lab.wait_for_starts(1)
+    login.power_off()
+    wait_until(lab.output.exists, "the end of the counting")
+    finishes_with_one_training(lab, 20)
+
+
+@overlapping(seconds=20)
+def test_a_deleted_record_is_made_again_from_the_jobs_name(lab: Lab) -> None:
+    login = lab.launch(lab.counting(60))
+    lab.wait_for_starts(1)
+    record = lab.record()
+    login.kill()
+    (lab.run_dir / "jobs" / "train.json").unlink()
+    said = finishes_with_one_training(lab, 60)
+    adopted = lab.record()
+    assert (adopted.job_id, adopted.name) == (record.job_id, record.name)
+    assert f"job {record.job_id}" in said
+    assert lab.counts() == [0]
+
+
+@overlapping(seconds=20)
+def test_ctrl_c_leaves_the_job_alone_and_says_how_to_stop_it(lab: Lab) -> None:
+    login = lab.launch(lab.counting(60))
+    lab.wait_for_starts(1)
+    wait_until(lambda: "log of the job" in login.said(), "the login to wait")
+    job = lab.record().job_id
+    os.killpg(login.process.pid, signal.SIGINT)
+    code, said = login.end(20)
+    assert code == 128 + signal.SIGINT
+    assert f"job {job} goes on without us" in said
+    assert f"scancel {job}" in said
+    finishes_with_one_training(lab, 60)
+    assert lab.counts() == [0]
+
+
+@overlapping(seconds=20)
+def test_a_closed_terminal_leaves_the_job_alone(lab: Lab) -> None:
+    login = lab.launch(lab.counting(60))
+    lab.wait_for_starts(1)
+    os.killpg(login.process.pid, signal.SIGHUP)
+    code, _ = login.end(20)
+    assert code == 128 + signal.SIGHUP
+    finishes_with_one_training(lab, 60)
+    assert lab.counts() == [0]
+
+
+@overlapping(seconds=25)
+def test_three_logins_at_once_submit_one_job(lab: Lab) -> None:
+    logins = [lab.launch(lab.counting(60)) for _ in range(3)]
+    for login in logins:
+        code, said = login.end()
+        assert code == 0, said
+    lab.assert_one_training()
+    assert lab.counts() == [0]

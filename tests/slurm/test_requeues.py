@@ -1,0 +1,230 @@
+"""Jobs that Slurm takes away and gives back: time limits, preemption, suspension, a dead node."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from msgbench.config import load_benchmark
+from msgbench.data.prepare import prepare
+from msgbench.errors import LaunchError
+from msgbench.records import write_json
+
+from .cluster import wait_until
+from .lab import BIN, Lab
+from .overlap import overlapping
+from .settings import GRACE_SECONDS
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
+
+# Some ten seconds of training on one thread; states are written only when somebody asks.
+TINY: dict[str, Any] = {
+    "datasets": {"tiny": {"num_images": 200, "resolution": 8}},
+    "defaults": {
+        "training": {
+            "batch_size": 4, "total_kimg": 2.4, "snapshot_kimg": 0.4, "state_kimg": 2.4,
+            "grid_kimg": 2.4, "stats_kimg": 0.04, "num_threads": 1,
+        }
+    },
+}  # fmt: skip
+
+
+def planned(lab: Lab, run_dir: Path) -> list[str]:
+    """Make a tiny store and a planned run; the command that trains it."""
+    config = Path(__file__).parents[1] / "workflow" / "config.yaml"
+    run = load_benchmark(config, TINY).run("first-lr0.003", 0)
+    store = lab.root / "store"
+    if not store.exists():
+        prepare(run.spec.dataset, store)
+    write_json(run_dir / "spec.json", run.to_json())
+    return [str(BIN / "msgbench"), "train", str(run_dir), "--store", str(store)]
+
+
+def trained(run_dir: Path) -> dict[str, Any]:
+    return json.loads((run_dir / "train.json").read_text())
+
+
+def images(run_dir: Path) -> int:
+    """How far a training has got, by its statistics."""
+    path = run_dir / "stats.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return json.loads(lines[-1])["cur_nimg"] if lines else 0
+
+
+def states(run_dir: Path) -> Sequence[Path]:
+    return sorted((run_dir / "states").glob("*.pt"))
+
+
+@overlapping(seconds=90)
+def test_two_time_limits_and_the_same_bits_as_an_undisturbed_training(lab: Lab) -> None:
+    """USR2 is what Slurm sends before a time limit; here it comes when the training has got somewhere."""
+    command = planned(lab, lab.run_dir)
+    login = lab.launch(command, {"mem_mb": 1500})
+    for attempt, least in enumerate((200, 900)):
+        wait_until(lambda least=least: images(lab.run_dir) >= least, f"{least} images", 120)
+        assert len(states(lab.run_dir)) == attempt
+        lab.cluster.run("scancel", "--signal=USR2", lab.record().job_id)
+        wait_until(
+            lambda attempt=attempt: len(states(lab.run_dir)) > attempt, "the state to be saved"
+        )
+    code, said = login.end(240)
+    assert code == 0, said
+    lab.assert_one_training()
+
+    result = trained(lab.run_dir)
+    starts = [attempt["start_nimg"] for attempt in result["attempts"]]
+    assert len(starts) == 3, result["attempts"]
+    assert 0 == starts[0] < 200 <= starts[1] < 900 <= starts[2]
+    # GPU-seconds (here CPU-seconds) add up over the attempts.
+    spent = sum(attempt["seconds"] for attempt in result["attempts"])
+    assert result["seconds"] == pytest.approx(spent, abs=0.1)
+
+    calm = lab.root / "calm" / "seed0"
+    code, said = lab.login(planned(lab, calm), lab.root).end()
+    assert code == 0, said
+    sums = [[entry["sha256"] for entry in r["snapshots"]] for r in (result, trained(calm))]
+    assert len(sums[0]) == 7
+    assert sums[0] == sums[1]
+
+
+@overlapping(seconds=130)
+def test_a_real_time_limit(lab: Lab) -> None:
+    """Slurm enforces limits in ticks of half a minute and none below a minute; nothing is sent by hand."""
+    login = lab.launch(lab.counting(750), {"runtime": 1})
+    code, said = login.end(240)
+    assert code == 0, said
+    lab.assert_one_training()
+    counts = lab.counts()
+    assert len(counts) >= 2
+    assert counts == sorted(set(counts))
+    assert counts[1] > 20
+
+
+@overlapping(seconds=45)
+def test_preemption_saves_is_requeued_and_goes_on(lab: Lab) -> None:
+    node = lab.cluster.nodes[-1]
+    # All of a node that no other scenario is given: the preemptor has to take this one.
+    resources = {"slurm_partition": "preempt", "slurm_extra": f"--nodelist={node} --exclusive"}
+    command = lab.counting(200, "--state-every", "1000")
+    login = lab.launch(command, resources)
+    lab.wait_for_starts(1, 120)
+    wait_until(lambda: lab.state(lab.record().job_id) == "RUNNING", "the job to run")
+    preemptor = lab.cluster.run(
+        *("sbatch", "--parsable", "--partition=gpu", f"--nodelist={node}", "--exclusive"),
+        *("--output=/dev/null", "--wrap", "sleep 1"),
+    ).stdout.strip()
+    wait_until(lambda: lab.saved() > 0, "the preempted job to save", GRACE_SECONDS + 20)
+    saved = lab.saved()
+    lab.wait_for_state(preemptor, "COMPLETED", 90)
+    lab.wait_for_starts(2, 90)
+    assert lab.counts()[1] >= saved > 0
+    code, said = login.end()
+    assert code == 0, said
+    lab.assert_one_training()
+    assert len(lab.counts()) == 2
+
+
+@overlapping(seconds=20)
+def test_suspended_is_not_the_end(lab: Lab) -> None:
+    login = lab.launch(lab.counting(40))
+    lab.wait_for_starts(1)
+    job = lab.record().job_id
+    lab.cluster.run("scontrol", "suspend", job)
+    lab.wait_for_state(job, "SUSPENDED")
+    with pytest.raises(AssertionError, match="did not end"):
+        login.end(5)
+    lab.cluster.run("scontrol", "resume", job)
+    code, said = login.end()
+    assert code == 0, said
+    assert lab.counts() == [0]
+
+
+@overlapping(seconds=25)
+def test_a_requeue_by_hand_starts_from_the_newest_state(lab: Lab) -> None:
+    """`scontrol requeue`: the job is killed unasked, only what was saved counts."""
+    login = lab.launch(lab.counting(60))
+    lab.wait_for_starts(1)
+    wait_until(lambda: lab.saved() >= 10, "a saved state")
+    lab.cluster.run("scontrol", "requeue", lab.record().job_id)
+    code, said = login.end()
+    assert code == 0, said
+    assert len(lab.counts()) == 2
+    assert lab.counts()[1] >= 10
+    lab.assert_one_training()
+
+
+@overlapping(seconds=25)
+def test_a_command_that_is_killed_a_moment_before_its_job_has_not_failed(lab: Lab) -> None:
+    """Slurm kills the processes of a job one after the other; the last ones must not write a result."""
+    login = lab.launch(lab.counting(60))
+    lab.wait_for_starts(1)
+    wait_until(lambda: lab.saved() >= 10, "a saved state")
+    os.kill(lab.starts()[0]["pid"], signal.SIGKILL)
+    time.sleep(1)
+    lab.cluster.run("scontrol", "requeue", lab.record().job_id)
+    code, said = login.end()
+    assert code == 0, said
+    assert len(lab.counts()) == 2
+    lab.assert_one_training()
+
+
+@overlapping(seconds=20)
+def test_a_command_that_is_killed_alone_has_failed(lab: Lab) -> None:
+    login = lab.launch(lab.counting(600))
+    lab.wait_for_starts(1)
+    os.kill(lab.starts()[0]["pid"], signal.SIGKILL)
+    code, said = login.end()
+    assert code == LaunchError.exit_code
+    assert f"job {lab.record().job_id} was ended by SIGKILL" in said.splitlines()[-1]
+
+
+@overlapping("fragile_cluster", alone=True, seconds=70)
+def test_a_dead_node_and_the_job_resumes_elsewhere(lab: Lab) -> None:
+    """The job asks for no GPU: Slurm 22.05 loses track of a GPU whose node died with a job that is requeued."""
+    login = lab.launch(lab.counting(120))
+    lab.wait_for_starts(1)
+    wait_until(lambda: lab.saved() >= 10, "a saved state")
+    node = lab.starts()[0]["node"]
+    lab.cluster.kill_node(node)
+    saved = lab.saved()
+    lab.wait_for_starts(2, 120)
+    assert lab.starts()[1]["node"] != node
+    assert lab.counts()[1] >= saved
+    code, said = login.end()
+    assert code == 0, said
+    lab.assert_one_training()
+    lab.cluster.start_node(node)
+
+
+@overlapping("fragile_cluster", alone=True, seconds=90)
+def test_a_silent_controller_is_waited_for(lab: Lab) -> None:
+    """slurmctld is away for a minute: one job ends meanwhile, and another is still running afterwards."""
+    short, long = lab.run_dir.with_name("short"), lab.run_dir.with_name("long")
+    logins = [
+        lab.launch(lab.counting(total, run_dir=folder), run_dir=folder)
+        for folder, total in ((short, 100), (long, 900))
+    ]
+    for folder in (short, long):
+        wait_until((folder / "starts.jsonl").exists, f"{folder.name} to start")
+    lab.cluster.stop_controller()
+    try:
+        # A third login starts while nobody answers: without an answer nothing may be submitted.
+        late = lab.launch(lab.counting(5))
+        wait_until((short / "train.json").exists, "the short one to finish", 60)
+        with pytest.raises(AssertionError, match="did not end"):
+            logins[1].end(50)
+        assert "Slurm" in late.said(), "a login that cannot submit says nothing for a minute"
+    finally:
+        lab.cluster.start_controller()
+    for login in (*logins, late):
+        code, said = login.end(90)
+        assert code == 0, said
+    assert len(lab.jobs()) == 3
+    assert len(lab.starts()) == 1
