@@ -24,6 +24,10 @@ onstart:
     require_leave()
 
 
+onerror:
+    tell_what_goes_on()
+
+
 rule all:
     default_target: True
     input:

@@ -50,11 +50,20 @@ def _note(text: str) -> None:
         print(f"{now()} {text}", file=file, flush=True)
 
 
+def _longest_seconds() -> float:
+    """How long a task may go on between two plain lines; 0 = as often as it likes."""
+    try:
+        return float(os.environ.get("MSGBENCH_PROGRESS_SECONDS", "0"))
+    except ValueError:
+        return 0.0
+
+
 class Progress:
     """Progress of one task over `total` units; use as a context manager and call `advance_to`.
 
     On a terminal: a live bar with rate and ETA. Elsewhere: a plain line when it starts to take long, then
-    every `every_seconds`, and one at the end. `start` is where a resumed task begins; it counts as done but
+    every `every_seconds` (less and less often, down to every MSGBENCH_PROGRESS_SECONDS, where that is set),
+    and one at the end. `start` is where a resumed task begins; it counts as done but
     not for the rate.
     """
 
@@ -70,6 +79,7 @@ class Progress:
         self.title, self.total, self.unit = title, total, unit
         self.done = start
         self._every = every_seconds
+        self._longest = max(every_seconds, _longest_seconds())
         # Snakemake runs jobs side by side on one terminal: their live bars would overwrite each other.
         alone = os.environ.get("MSGBENCH_PROGRESS") != "plain"
         self._live = (alone and sys.stderr.isatty()) if live is None else live
@@ -111,6 +121,7 @@ class Progress:
             self._rich.update(self._task, completed=int(done), status=self._status(note))
         if moment - self._last_line >= self._every:
             self._last_line = moment
+            self._every = min(2 * self._every, self._longest)
             tell = say if self._rich is None else _note
             tell(f"{self.title}: {self._status(note)}")
 

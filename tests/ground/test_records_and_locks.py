@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -102,6 +103,33 @@ def test_progress_is_plain_lines_away_from_a_terminal(capsys: pytest.CaptureFixt
     assert "ETA 0:0" in lines[1]
     assert lines[-1].startswith("train x: done, 100 img in 0:00")
     assert "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("longest", "shown"),
+    [(None, [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]), ("40", [10, 30, 70]), ("x", [10, 20])],
+)
+def test_lines_become_rare_where_many_tasks_share_one_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    longest: str | None,
+    shown: list[int],
+) -> None:
+    monkeypatch.delenv("MSGBENCH_PROGRESS_SECONDS", raising=False)
+    if longest is not None:
+        monkeypatch.setenv("MSGBENCH_PROGRESS_SECONDS", longest)
+    clock = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+    with console.Progress("x", 300, "img", live=False) as progress:
+        for done in range(1, 301):
+            clock[0] += 1
+            progress.advance_to(done)
+    lines = capsys.readouterr().err.splitlines()[:-1]
+    counts = [int(line.split("/")[0].removeprefix("x: ")) for line in lines]
+    assert counts[: len(shown)] == shown
+    assert {later - earlier for earlier, later in itertools.pairwise(counts[3:])} == {
+        40 if longest == "40" else 10
+    }
 
 
 @pytest.mark.parametrize("slow_start", [0.0, 5.0])

@@ -4,7 +4,9 @@
 # they change.
 
 import json
+import os
 import shlex
+import sys
 
 from snakemake.common.tbdstring import TBDString
 from snakemake.exceptions import WorkflowError
@@ -148,3 +150,21 @@ def require_known_rules():
 
 require_slurm_of_profile()
 require_jobs()
+
+
+# What is said while many wait, and in the end.
+
+SUBMITTED = [launched for launched in TASK_OF if is_submitted(launched)]
+if SUBMITTED:
+    # A line of each job every ten seconds would bury what matters; `msgbench status` shows them all.
+    os.environ.update(MSGBENCH_PROGRESS_SECONDS="600")
+
+
+def tell_what_goes_on():
+    """Where things stand when Snakemake ends before the work is done."""
+    if SUBMITTED:
+        print(
+            "Slurm jobs that were submitted go on without Snakemake, and the same command waits for them again. "
+            "`msgbench status` shows where everything stands; `msgbench cancel RUN` ends a job.",
+            file=sys.stderr,
+        )
