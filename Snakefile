@@ -22,6 +22,7 @@ include: "workflow/rules/results.smk"
 
 onstart:
     require_leave()
+    require_slurm_here()
 
 
 onerror:

@@ -79,6 +79,22 @@ def test_what_cannot_be_submitted_is_refused_before_anything_starts(
     assert not (project.folder / "results").exists()
 
 
+def test_a_machine_without_slurm_is_refused_before_anything_starts(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "bash").symlink_to(str(shutil.which("bash")))
+    monkeypatch.setenv("PATH", str(programs))
+    done = project.snakemake("--profile", "slurm", "all")
+    assert done.returncode == 1
+    assert (
+        "launcher: slurm needs sbatch, which is not on PATH; start it where jobs are submitted"
+        in done.stdout.splitlines()
+    )
+    assert not (project.folder / "results").exists()
+
+
 def test_what_only_a_job_can_tell_is_refused_before_anything_starts(project: Project) -> None:
     done = project.snakemake(
         "--profile", "slurm", "all", "--set-resources", "train:gpu=-len(wildcards.seed)"

@@ -113,7 +113,13 @@ def job_arguments(rule):
     return arguments
 
 
-# What is refused before anything starts.
+SUBMITTED = [launched for launched in TASK_OF if is_submitted(launched)]
+if SUBMITTED:
+    # A line of each job every ten seconds would bury what matters; `msgbench status` shows them all.
+    os.environ.update(MSGBENCH_PROGRESS_SECONDS="600")
+
+
+# What is refused before anything starts, and said in the end.
 
 
 def require_slurm_of_profile():
@@ -144,20 +150,19 @@ def require_known_rules():
     """Refuse resources that are set for a rule that does not exist."""
     known = {rule_.name for rule_ in workflow.rules}
     for named in set_resources:
-        if named not in known and any(map(is_submitted, TASK_OF)):
+        if named not in known and SUBMITTED:
             raise WorkflowError(f"set-resources: {named!r} is no rule{nearest(named, TASK_OF)}")
 
 
-require_slurm_of_profile()
-require_jobs()
+def require_slurm_here():
+    """Refuse to start what is submitted where nothing can be submitted."""
+    from msgbench.launch.slurm import require_slurm
 
-
-# What is said while many wait, and in the end.
-
-SUBMITTED = [launched for launched in TASK_OF if is_submitted(launched)]
-if SUBMITTED:
-    # A line of each job every ten seconds would bury what matters; `msgbench status` shows them all.
-    os.environ.update(MSGBENCH_PROGRESS_SECONDS="600")
+    try:
+        if any(job.rule.name in SUBMITTED for job in workflow.dag.needrun_jobs()):
+            require_slurm(layout.root.absolute())
+    except MsgbenchError as error:
+        raise WorkflowError(str(error))
 
 
 def tell_what_goes_on():
@@ -168,3 +173,7 @@ def tell_what_goes_on():
             "`msgbench status` shows where everything stands; `msgbench cancel RUN` ends a job.",
             file=sys.stderr,
         )
+
+
+require_slurm_of_profile()
+require_jobs()
