@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 
 import torch
 
+from msgbench.console import say
 from msgbench.errors import ConfigError
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU; raises ConfigError when `cuda` is asked for in vain."""
+    """`auto` is CUDA where there is one, else the CPU; raises ConfigError when `cuda` is asked for in vain.
+
+    A GPU that a scheduler gave and torch cannot use is said: computing goes on, and takes very long.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        if re.fullmatch(r"\d+(,\d+)*|(GPU|MIG)-.+", given):
+            say(
+                f"there is a GPU for this command (CUDA_VISIBLE_DEVICES={given}), but torch {torch.__version__} "
+                "cannot use it: computing on the CPU"
+            )
+        return torch.device("cpu")
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "--device cuda: this machine has no usable CUDA device; allowed: auto, cpu"
