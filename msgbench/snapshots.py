@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from msgbench.config.specs import EmaSpec, ModelSpec, Spec
+from msgbench.config import EmaSpec, ModelSpec
+from msgbench.config.base import Spec
 from msgbench.errors import SnapshotError
 from msgbench.models.build import build_generator
 from msgbench.records import atomic_file

@@ -24,21 +24,25 @@ def training_departures(
             f"{count(shown)} real images shown instead of {printed['real_images'].printed}"
         )
     rate = _value(printed, "learning_rate")
-    if rate is not None and spec.optimizer.lr != rate:
+    rates = dict.fromkeys((spec.optimizer.lr_of("G"), spec.optimizer.lr_of("D")))
+    if rate is not None and list(rates) != [rate]:
         found.append(
-            f"learning rate {spec.optimizer.lr:g} instead of {printed['learning_rate'].printed}"
+            f"learning rate {' and '.join(f'{ours:g}' for ours in rates)} "
+            f"instead of {printed['learning_rate'].printed}"
         )
     return (*found, *recipe_departures(spec), *dataset_departures(dataset))
 
 
 def recipe_departures(spec: ExperimentSpec) -> tuple[str, ...]:
     """How losses, optimizer and batch statistics are other than the published defaults of the specs."""
-    pairs = [
-        (LossSpec(adversarial=spec.loss.adversarial), spec.loss, "loss"),
-        (OptimizerSpec(lr=spec.optimizer.lr), spec.optimizer, "optimizer"),
+    published_loss = LossSpec.published(spec.loss.adversarial)
+    rates = {name: getattr(spec.optimizer, name) for name in ("lr", "g_lr", "d_lr")}
+    pairs: list[tuple[LossSpec | OptimizerSpec, LossSpec | OptimizerSpec, str]] = [
+        (published_loss, spec.loss, "loss"),
+        (OptimizerSpec(**rates), spec.optimizer, "optimizer"),
     ]
     found = [
-        f"{section}.{name} {value:g} instead of {getattr(published, name):g}"
+        f"{section}.{name} {_plain(value)} instead of {_plain(getattr(published, name))}"
         for published, ours, section in pairs
         for name, value in ours.model_dump().items()
         if value != getattr(published, name)
@@ -47,6 +51,13 @@ def recipe_departures(spec: ExperimentSpec) -> tuple[str, ...]:
     if spec.model.mbstd_group_size != group:
         found.append(f"groups of {spec.model.mbstd_group_size} in MinBatchStd instead of {group}")
     return tuple(found)
+
+
+def _plain(value: object) -> str:
+    """A setting as config.yaml has it: `0.001`, `adam`, `none`."""
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def model_departures(model: ModelSpec) -> tuple[str, ...]:

@@ -1,25 +1,24 @@
 """Configuration: config.yaml in, typed and fingerprinted specs out. Never imports torch."""
 
+from msgbench.config.base import fingerprint_of
 from msgbench.config.benchmark import Benchmark, load_benchmark, parse_override, read_yaml, resolve
 from msgbench.config.cluster import TASKS, ClusterSpec, JobResources, Task, job_resources
 from msgbench.config.document import Document, Launcher, TableRow, TableSpec, WeightsSpec
+from msgbench.config.objective import GRADIENT_PENALTIES, EmaSpec, LossSpec, OptimizerSpec
 from msgbench.config.patches import merge
 from msgbench.config.specs import (
     TIERS,
     DatasetSpec,
-    EmaSpec,
     EvaluationSpec,
     ExperimentSpec,
-    LossSpec,
     ModelSpec,
-    OptimizerSpec,
     RunSpec,
     Tier,
     TrainingSpec,
-    fingerprint_of,
 )
 
 __all__ = [
+    "GRADIENT_PENALTIES",
     "TASKS",
     "TIERS",
     "Benchmark",

@@ -20,8 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from msgbench.config.base import Spec
 from msgbench.config.sentences import sentence
-from msgbench.config.specs import Spec
 from msgbench.errors import ConfigError
 
 Task = Literal["train", "prepare", "evaluate"]

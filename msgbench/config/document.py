@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
+from msgbench.config.base import Spec
 from msgbench.config.cluster import ClusterSpec
 from msgbench.config.patches import Patch
-from msgbench.config.specs import DatasetSpec, ExperimentSpec, Spec, Tier
+from msgbench.config.specs import DatasetSpec, ExperimentSpec, Tier
 from msgbench.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, GetCoreSchemaHandler, create_model
 from pydantic_core import CoreSchema, core_schema
 
-from msgbench.config.specs import Spec
+from msgbench.config.base import Spec
 
 # Sections that a layer replaces as a whole: their fields exclude each other.
 REPLACED_WHOLE = frozenset({"ema"})

@@ -6,24 +6,22 @@ error sentences are generated from these classes. All specs are frozen.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     WithJsonSchema,
     model_validator,
 )
 
+from msgbench.config.base import Spec, check_resolution, fingerprint_of
 from msgbench.config.keep import as_words, check_words
+from msgbench.config.objective import EmaSpec, LossSpec, OptimizerSpec
 from msgbench.errors import ConfigError
-from msgbench.units import HIGHEST_RESOLUTION, kimg_to_nimg, scales
+from msgbench.units import kimg_to_nimg, scales
 
 # Bumped by hand when the same spec would give other bits: it is part of every fingerprint, so that
 # a changed format is a new run folder and never overwrites what cost compute time.
@@ -32,18 +30,6 @@ DATASET_FORMAT = 1
 
 Tier = Literal["smoke", "mini", "paper"]
 TIERS: tuple[Tier, ...] = ("smoke", "mini", "paper")
-
-
-class Spec(BaseModel):
-    """Base of all specs: frozen, no unknown keys, no silent conversion of types."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-def fingerprint_of(payload: object) -> str:
-    """sha256 (hex) of the canonical JSON of `payload`: sorted keys, no spaces, no NaN."""
-    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class DatasetSpec(Spec):
@@ -86,14 +72,6 @@ class DatasetSpec(Spec):
         return fingerprint_of({"format": DATASET_FORMAT, "dataset": payload})
 
 
-def check_resolution(resolution: int) -> None:
-    """Raise ValueError unless `resolution` is a power of two from 8 to 1024."""
-    if not 8 <= resolution <= HIGHEST_RESOLUTION or resolution & (resolution - 1):
-        raise ValueError(
-            f"resolution {resolution} is not allowed; allowed: a power of two from 8 to 1024"
-        )
-
-
 class ModelSpec(Spec):
     """Generator and discriminator (paper, Tables 6 and 7)."""
 
@@ -128,59 +106,6 @@ class ModelSpec(Spec):
     def scales(self) -> tuple[int, ...]:
         """Resolutions of the generator's outputs, lowest first."""
         return scales(self.resolution)
-
-
-class LossSpec(Spec):
-    """Adversarial loss and its penalties."""
-
-    adversarial: Literal["wgan"] = Field(
-        description="`wgan`: critic loss of WGAN-GP (paper, section 3.1)"
-    )
-    gp_weight: float = Field(
-        default=10.0, ge=0, description="weight of the gradient penalty, averaged over scales"
-    )
-    gp_target: float = Field(
-        default=1.0, gt=0, description="gradient norm that the penalty asks for"
-    )
-    drift_weight: float = Field(
-        default=0.001, ge=0, description="weight of the squared score of the reals"
-    )
-
-
-class OptimizerSpec(Spec):
-    """The optimizer of both networks."""
-
-    algorithm: Literal["adam"] = Field(
-        default="adam", description="`adam`: what the authors' code runs for the paper's 'RMSprop'"
-    )
-    lr: float = Field(
-        default=0.003, gt=0, description="learning rate of both networks (paper: 0.003)"
-    )
-    beta1: float = Field(default=0.0, ge=0, lt=1, description="decay of the first moment")
-    beta2: float = Field(default=0.99, ge=0, lt=1, description="decay of the second moment")
-    eps: float = Field(default=1e-8, gt=0, description="added to the root of the second moment")
-
-
-class EmaSpec(Spec):
-    """Moving average of the generator's parameters: exactly one of the two fields."""
-
-    beta: float | None = Field(default=None, ge=0, lt=1, description="decay per generator step")
-    halflife_kimg: float | None = Field(
-        default=None, gt=0, description="half-life in thousands of images"
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> EmaSpec:
-        if (self.beta is None) == (self.halflife_kimg is None):
-            raise ValueError("give exactly one of beta and halflife_kimg")
-        return self
-
-    def beta_for(self, batch_size: int) -> float:
-        """Decay of one step that shows `batch_size` images; 0.5 ** (batch / half-life) for a half-life."""
-        if self.beta is not None:
-            return self.beta
-        assert self.halflife_kimg is not None
-        return float(0.5 ** (batch_size / (self.halflife_kimg * 1000)))
 
 
 class TrainingSpec(Spec):

@@ -19,10 +19,17 @@ from msgbench.config import RunSpec
 from msgbench.console import Progress
 from msgbench.data.pyramid import real_pyramid
 from msgbench.device import device_name, make_reproducible, peak_memory_mb
-from msgbench.losses.adversarial import wgan_g_loss
-from msgbench.losses.wgan_gp import wgan_gp_d_loss
+from msgbench.losses.adversarial import g_loss
+from msgbench.losses.discriminator import discriminator_loss
 from msgbench.training.networks import Networks, seeded, update_ema
-from msgbench.training.steps import discriminator_step, draw_latents, generator_step
+from msgbench.training.steps import (
+    connected_scales,
+    discriminator_step,
+    draw_latents,
+    generator_step,
+    mixing,
+    penalty_inputs,
+)
 
 PLAIN = "plain float32"
 
@@ -117,7 +124,7 @@ def _prepare(case: Case, device: torch.device) -> Callable[[], None]:
             _plain_step(nets, reals, run)
         else:
             discriminator_step(nets, reals, run, 0)
-            generator_step(nets, run, batch, 0)
+            generator_step(nets, run, batch, 0, reals)
         update_ema(nets.G_ema, nets.G, beta)
 
     return step
@@ -125,19 +132,18 @@ def _prepare(case: Case, device: torch.device) -> Callable[[], None]:
 
 def _plain_step(nets: Networks, reals: Sequence[torch.Tensor], run: RunSpec) -> None:
     """The step as one writes it first; the same mathematics as the real one."""
-    loss_spec, batch = run.spec.loss, len(reals[0])
+    spec, batch = run.spec.loss, len(reals[0])
     device = reals[0].device
     with torch.no_grad():
         fakes = nets.G(draw_latents(run, batch, 0, "latents-d", device))
-    u = torch.rand(batch, generator=seeded(run.seed, 0, "interpolation")).to(device)
-    d_loss = wgan_gp_d_loss(
-        nets.D, reals, fakes, u,
-        gp_weight=loss_spec.gp_weight, gp_target=loss_spec.gp_target, drift_weight=loss_spec.drift_weight,
-    )  # fmt: skip
+    u, inputs = mixing(run, reals, 0), penalty_inputs(reals, run)
+    d_loss = discriminator_loss(nets.D, inputs, fakes, u, spec, connected_scales(nets.D))
     nets.opt_D.zero_grad()
     d_loss.total.backward()
     nets.opt_D.step()
-    g_loss = wgan_g_loss(nets.D(nets.G(draw_latents(run, batch, 0, "latents-g", device))))
+    fake_scores = nets.D(nets.G(draw_latents(run, batch, 0, "latents-g", device)))
+    real_scores = nets.D(reals) if spec.relativistic else None
+    loss = g_loss(spec.adversarial, fake_scores, real_scores)
     nets.opt_G.zero_grad()
-    g_loss.backward()
+    loss.backward()
     nets.opt_G.step()

@@ -25,6 +25,7 @@ from msgbench.layout import GRIDS, SNAPSHOTS, STATES, TRAIN_JSON, snapshot_file
 from msgbench.locks import FolderLock
 from msgbench.records import provenance, read_json, remove_temporaries, sha256_file, write_json
 from msgbench.retention import Taken, deleted_of
+from msgbench.seeding import derive_seed
 from msgbench.snapshots import SnapshotMeta, save_snapshot
 from msgbench.training.grids import write_grids
 from msgbench.training.interrupt import OnTerm, StopRequest
@@ -104,7 +105,8 @@ class _Training:
                     stop.save_now = False
                 reals = real_pyramid(self._timed_batch())
                 stats = discriminator_step(self.nets, reals, self.run, self.cur_nimg)
-                stats |= generator_step(self.nets, self.run, spec.batch_size, self.cur_nimg)
+                beside = self._beside_fakes(reals)
+                stats |= generator_step(self.nets, self.run, spec.batch_size, self.cur_nimg, beside)
                 update_ema(self.nets.G_ema, self.nets.G, self.beta)
                 self.cur_nimg += spec.batch_size
                 self._report(stats)
@@ -116,16 +118,28 @@ class _Training:
     def _due(self, every_kimg: float) -> bool:
         return self.cur_nimg % self.spec.in_batches(every_kimg) == 0
 
-    def _timed_batch(self) -> torch.Tensor:
+    def _beside_fakes(self, reals: list[torch.Tensor]) -> list[torch.Tensor] | None:
+        """Reals that a relativistic generator step compares its fakes with; None for other losses."""
+        loss = self.run.spec.loss
+        if not loss.relativistic or loss.generator_batch == "reused":
+            return reals if loss.relativistic else None
+        return real_pyramid(self._timed_batch("reals-g"))
+
+    def _timed_batch(self, stream: str = "") -> torch.Tensor:
         """The next batch, and the time that the step waited for it."""
         began = time.perf_counter()
-        batch = self._next_batch()
+        batch = self._next_batch(stream)
         self._data_seconds += time.perf_counter() - began
         return batch
 
-    def _next_batch(self) -> torch.Tensor:
-        """Real images [N, 3, R, R] float32 in [-1, 1] of this moment, mirrored if the dataset is."""
+    def _next_batch(self, stream: str) -> torch.Tensor:
+        """Real images [N, 3, R, R] float32 in [-1, 1] of this moment, mirrored if the dataset is.
+
+        Every `stream` shuffles and mirrors in its own way; the empty one is the discriminator's, which counts.
+        """
         seed, batch_size = self.run.seed, self.spec.batch_size
+        if stream:
+            seed = derive_seed(seed, 0, stream)
         indices = batch_indices(len(self.store), seed, self.cur_nimg, batch_size)
         mirrored = self.run.spec.dataset.mirror
         flags = mirror_flags(seed, self.cur_nimg, batch_size) if mirrored else None

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from msgbench.config import OptimizerSpec, RunSpec
+from msgbench.config import RunSpec
 from msgbench.models.build import build_discriminator, build_generator
 from msgbench.models.precision import fuse_upsampling, set_precision, use_channels_last
 from msgbench.seeding import derive_seed
+from msgbench.training.optimizers import make_optimizer
 
 
 @dataclass
@@ -42,7 +43,8 @@ class Networks:
             fuse_upsampling(network, not plain)
             if not plain:
                 use_channels_last(network)
-        opt_G, opt_D = (make_optimizer(network, spec.optimizer, plain) for network in (G, D))
+        opt_G = make_optimizer(G, spec.optimizer, "G", plain)
+        opt_D = make_optimizer(D, spec.optimizer, "D", plain)
         return cls(G, D, G_ema, opt_G, opt_D)
 
     def state_dict(self) -> dict[str, Any]:
@@ -61,19 +63,6 @@ _PARTS = ("G", "D", "G_ema", "opt_G", "opt_D")
 def seeded(seed: int, cur_nimg: int, purpose: str) -> torch.Generator:
     """A CPU generator for one use at one moment: a function of its arguments alone."""
     return torch.Generator().manual_seed(derive_seed(seed, cur_nimg, purpose))
-
-
-def make_optimizer(
-    network: nn.Module, spec: OptimizerSpec, plain: bool = False
-) -> torch.optim.Optimizer:
-    """The optimizer of `spec` for all parameters of `network`, as one kernel unless `plain`."""
-    return torch.optim.Adam(
-        network.parameters(),
-        lr=spec.lr,
-        betas=(spec.beta1, spec.beta2),
-        eps=spec.eps,
-        fused=None if plain else True,
-    )
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""One discriminator step and one generator step of WGAN-GP over all scales (paper, section 2)."""
+"""One discriminator step and one generator step over all scales, with the losses of the run's spec."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from msgbench.config import RunSpec
+from msgbench.config import GRADIENT_PENALTIES, RunSpec
+from msgbench.data.pyramid import real_pyramid
 from msgbench.errors import TrainingError
-from msgbench.losses.adversarial import wgan_g_loss
-from msgbench.losses.wgan_gp import DiscriminatorLoss, wgan_gp_d_loss
+from msgbench.losses.adversarial import g_loss
+from msgbench.losses.discriminator import DiscriminatorLoss, discriminator_loss
 from msgbench.training.networks import Networks, seeded
 from msgbench.units import nimg_to_kimg
 
@@ -26,20 +27,13 @@ def discriminator_step(
 
     Raises TrainingError, naming term, scale and kimg, when the loss is not finite; D is then unchanged.
     """
-    loss_spec, batch = run.spec.loss, len(reals[0])
-    z = draw_latents(run, batch, cur_nimg, "latents-d", reals[0].device)
-    u = torch.rand(batch, generator=seeded(run.seed, cur_nimg, "interpolation"))
+    batch, device = len(reals[0]), reals[0].device
+    z = draw_latents(run, batch, cur_nimg, "latents-d", device)
+    u = mixing(run, reals, cur_nimg)
     with torch.no_grad():
         fakes = nets.G(z)
-    loss = wgan_gp_d_loss(
-        nets.D,
-        reals,
-        fakes,
-        u.to(reals[0].device),
-        gp_weight=loss_spec.gp_weight,
-        gp_target=loss_spec.gp_target,
-        drift_weight=loss_spec.drift_weight,
-    )
+    reals = penalty_inputs(reals, run)
+    loss = discriminator_loss(nets.D, reals, fakes, u, run.spec.loss, connected_scales(nets.D))
     stats = discriminator_stats(loss)
     if not all(math.isfinite(value) for value in stats.values()):
         raise TrainingError(_not_finite(run, cur_nimg, loss, fakes))
@@ -49,16 +43,29 @@ def discriminator_step(
     return stats
 
 
-def generator_step(nets: Networks, run: RunSpec, batch: int, cur_nimg: int) -> StepStats:
-    """Update G on fresh latents through a frozen D.
+def generator_step(
+    nets: Networks,
+    run: RunSpec,
+    batch: int,
+    cur_nimg: int,
+    reals: Sequence[Tensor] | None = None,
+) -> StepStats:
+    """Update G through a frozen D, on fresh latents or on those of the discriminator step, as the spec says.
 
-    Raises TrainingError, naming scale and kimg, when the loss is not finite; G is then unchanged.
+    `reals` (list of [N, 3, R, R] in [-1, 1], lowest R first) are needed by the relativistic losses alone. Raises
+    TrainingError, naming scale and kimg, when the loss is not finite; G is then unchanged.
     """
+    spec = run.spec.loss
     device = next(nets.G.parameters()).device
-    z = draw_latents(run, batch, cur_nimg, "latents-g", device)
+    purpose = "latents-d" if spec.generator_batch == "reused" else "latents-g"
+    z = draw_latents(run, batch, cur_nimg, purpose, device)
     with frozen(nets.D):
         fakes = nets.G(z)
-        loss = wgan_g_loss(nets.D(fakes))
+        real_scores = None
+        if spec.relativistic:
+            assert reals is not None, f"{spec.adversarial} needs reals in the generator step"
+            real_scores = nets.D(reals)
+        loss = g_loss(spec.adversarial, nets.D(fakes), real_scores)
         value = loss.item()
         if not math.isfinite(value):
             where = _first_bad_scale(fakes) or "the scores"
@@ -70,6 +77,29 @@ def generator_step(nets: Networks, run: RunSpec, batch: int, cur_nimg: int) -> S
         loss.backward()
     nets.opt_G.step()
     return {"loss_g": value}
+
+
+def connected_scales(D: nn.Module) -> tuple[int, ...] | None:
+    """Resolutions whose images D uses, lowest first; None = all."""
+    return getattr(D, "connected", None)
+
+
+def penalty_inputs(reals: Sequence[Tensor], run: RunSpec) -> Sequence[Tensor]:
+    """`reals` as the penalty needs them: for R1 with total derivatives one chain from a top that has gradients."""
+    spec = run.spec.loss
+    if spec.penalty == "r1" and spec.r1_gradient == "total":
+        return real_pyramid(reals[-1].detach().requires_grad_())
+    return reals
+
+
+def mixing(run: RunSpec, reals: Sequence[Tensor], cur_nimg: int) -> Tensor | None:
+    """Where between real and fake the gradient penalty looks: uniform [N], or [N, S] with one for each scale."""
+    spec = run.spec.loss
+    if spec.penalty not in GRADIENT_PENALTIES:
+        return None
+    shape = (len(reals[0]),) if spec.gp_mixing == "shared" else (len(reals[0]), len(reals))
+    u = torch.rand(shape, generator=seeded(run.seed, cur_nimg, "interpolation"))
+    return u.to(reals[0].device)
 
 
 def draw_latents(
@@ -93,14 +123,14 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 
 def discriminator_stats(loss: DiscriminatorLoss) -> StepStats:
-    """What a discriminator step reports: total, terms, mean scores, mean gradient norm of every scale."""
+    """What a discriminator step reports: total, terms, mean scores, mean gradient norm of every penalised scale."""
     names = ["loss_d", *loss.terms, "score_real", "score_fake"]
     values = [loss.total, *loss.terms.values(), loss.real_scores.mean(), loss.fake_scores.mean()]
     norms = loss.gradient_norms.mean(dim=0)
     numbers = torch.cat([torch.stack([value.detach() for value in values]), norms]).tolist()
     stats = dict(zip(names, numbers, strict=False))
-    for index, norm in enumerate(numbers[len(names) :]):
-        stats[f"gradient_norm_{4 * 2**index}px"] = norm
+    for resolution, norm in zip(loss.penalised, numbers[len(names) :], strict=True):
+        stats[f"gradient_norm_{resolution}px"] = norm
     return stats
 
 
@@ -112,7 +142,7 @@ def _not_finite(
     if scale is None:
         columns = torch.isfinite(loss.gradient_norms).all(dim=0).tolist()
         if not all(columns):
-            scale = f"the gradient at scale {4 * 2 ** columns.index(False)}"
+            scale = f"the gradient at scale {loss.penalised[columns.index(False)]}"
     return (
         f"{run.run_id}: the discriminator loss is not finite at {nimg_to_kimg(cur_nimg):g} kimg "
         f"(term {', '.join(bad) or 'total'}, first in {scale or 'the scores'}); "

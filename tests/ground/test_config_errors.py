@@ -88,8 +88,37 @@ CASES = [
     ("unknown tier", {"tier": "smok"}, "tier: 'smok' is not allowed; allowed: smoke, mini, paper"),
     (
         "unknown choice",
-        {"methods": {"msg-progan": {"loss": {"adversarial": "hinge"}}}},
-        "methods.msg-progan.loss.adversarial: 'hinge' is not allowed; allowed: wgan",
+        {"methods": {"msg-progan": {"loss": {"adversarial": "rahinge"}}}},
+        "methods.msg-progan.loss.adversarial: 'rahinge' is not allowed; allowed: wgan, non_saturating, hinge, "
+        "lsgan, ra_hinge, ra_lsgan",
+    ),
+    (
+        "a critic without a bound",
+        experiment("loss", penalty="none"),
+        f"experiments.{E3}.loss: adversarial wgan with penalty none has no bound on its scores; "
+        "allowed: penalty gradient_penalty, one_sided or r1",
+    ),
+    (
+        "an option of another penalty",
+        experiment("loss", r1_gradient="partial"),
+        f"experiments.{E3}.loss: r1_gradient partial has no effect with penalty gradient_penalty; "
+        "allowed: leave it at total, or penalty r1",
+    ),
+    (
+        "a target that R1 does not have",
+        experiment("loss", penalty="r1", gp_target=750.0),
+        f"experiments.{E3}.loss: gp_target 750.0 has no effect with penalty r1; "
+        "allowed: leave it at 1.0, or penalty gradient_penalty or one_sided",
+    ),
+    (
+        "a momentum that RMSprop does not have",
+        experiment("optimizer", algorithm="rmsprop_tf", beta1=0.9),
+        f"experiments.{E3}.optimizer: beta1 0.9 has no effect with algorithm rmsprop_tf; allowed: leave it at 0",
+    ),
+    (
+        "an average that is switched off",
+        {"tiers": {"smoke": {"defaults": {"ema": {"beta": 0.9, "enabled": False}}}}},
+        "tiers.smoke.defaults.ema: enabled: false takes neither beta nor halflife_kimg",
     ),
     (
         "a section that is no mapping",

@@ -316,3 +316,38 @@ def test_drift_is_the_mean_square_of_real_scores():
     assert value.item() == 5.0
     value.backward()
     assert scores.grad.tolist() == [3.0, -1.0]
+
+
+def test_a_u_for_each_scale_mixes_each_scale_by_itself():
+    reals, fakes = pyramid(2, 1), pyramid(2, 2)
+    u = torch.tensor([[0.0, 1.0, 0.5], [1.0, 0.0, 0.25]], dtype=torch.float64)
+    low, middle, high = interpolate(reals, fakes, u)
+    assert torch.equal(low[0], fakes[0][0])
+    assert torch.equal(low[1], reals[0][1])
+    assert torch.equal(middle[0], reals[1][0])
+    torch.testing.assert_close(high[1], 0.25 * reals[2][1] + 0.75 * fakes[2][1])
+
+
+def test_only_connected_scales_are_averaged():
+    weights = [x[0] for x in pyramid(1, 3)]
+    norms = [w.norm().item() for w in weights]
+
+    def ignores_the_middle(images: list[Tensor]) -> Tensor:
+        return sum((weights[s] * images[s]).flatten(1).sum(1) for s in (0, 2))
+
+    penalty = gradient_penalty(
+        ignores_the_middle, pyramid(5, 1), pyramid(5, 2), mixing(5), connected=(4, 16)
+    )
+    expected = ((norms[0] - 1) ** 2 + (norms[2] - 1) ** 2) / 2
+    assert penalty.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_one_sided_penalty_lets_small_norms_alone():
+    norms = torch.tensor([[0.2, 3.0], [1.0, 0.0]], dtype=torch.float64)
+    assert norm_penalty(norms, 1.0, one_sided=True).item() == 1.0
+    assert norm_penalty(norms, 1.0).item() == pytest.approx((0.64 + 4 + 0 + 1) / 4, rel=1e-15)
+
+
+def test_joint_norm_is_that_of_all_inputs_together():
+    norms = torch.tensor([[3.0, 4.0], [0.0, 1.0]], dtype=torch.float64)
+    assert norm_penalty(norms, 1.0, joint=True).item() == (4.0**2 + 0) / 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from msgbench.config import ModelSpec
+from msgbench.config import LossSpec, ModelSpec
+from msgbench.losses.discriminator import discriminator_loss
 from msgbench.losses.penalties import gradient_norms, interpolate
-from msgbench.losses.wgan_gp import wgan_gp_d_loss
 from msgbench.models.build import build_discriminator, build_generator
 from msgbench.models.layers import EPSILON, MinibatchStdDev, PixelNorm
 from msgbench.models.precision import set_precision
@@ -52,7 +52,7 @@ def test_scores_penalty_norms_and_gradients_are_float32_and_near(spec: ModelSpec
     for precision in ("float32", "bfloat16"):
         set_precision(D, precision)
         norms = gradient_norms(D, interpolate(reals, fakes, u))
-        loss = wgan_gp_d_loss(D, reals, fakes, u)
+        loss = discriminator_loss(D, reals, fakes, u, LossSpec(adversarial="wgan"))
         D.zero_grad()
         loss.total.backward()
         gradient = torch.cat([p.grad.flatten() for p in D.parameters() if p.grad is not None])

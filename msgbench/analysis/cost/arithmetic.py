@@ -54,10 +54,13 @@ def training_flops(model: ModelSpec, loss: LossSpec) -> float:
     In forward passes (backward to inputs and to weights count as one each):
     D step: G without gradients 1 G, D on real and fake forward and backward 6 D, gradient penalty
     6 D (forward, input gradient, and twice that again for its own backward). G step: 3 G and 2 D, as D's
-    weights need no gradient there. 4 G + 14 D with the penalty, 4 G + 8 D without.
+    weights need no gradient there. 4 G + 14 D with the penalty, 4 G + 8 D without. R1 shares the forward pass and
+    the backward through it with the adversarial term: 3 D (input gradient, and twice that for its own backward).
+    A relativistic generator step looks at reals, too: 1 D.
     """
-    penalty = 6 if loss.gp_weight > 0 else 0
-    macs = 4 * generator_macs(model) + (8 + penalty) * discriminator_macs(model)
+    penalty = {"r1": 3, "none": 0}.get(loss.penalty, 6 if loss.gp_weight > 0 else 0)
+    passes = 8 + penalty + int(loss.relativistic)
+    macs = 4 * generator_macs(model) + passes * discriminator_macs(model)
     return float(_FLOP_PER_MAC * macs)
 
 

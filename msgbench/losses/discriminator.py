@@ -1,0 +1,105 @@
+"""What a discriminator step minimises: adversarial term, penalty and drift, as a LossSpec says.
+
+With the paper's WGAN-GP (MSG-ProGAN):
+L_D = E[D(fake)] - E[D(real)] + gp_weight / target^2 * penalty + drift_weight * E[D(real)^2]
+(WGAN-GP, equation 3; ProGAN, appendix A.1; penalty averaged over scales as the paper's section 2).
+With R1 (MSG-StyleGAN): E[softplus(f)] + E[softplus(-r)] + r1_gamma / 2 * R1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from torch import Tensor
+
+from msgbench.config import LossSpec
+from msgbench.losses.adversarial import d_loss
+from msgbench.losses.penalties import (
+    Discriminator,
+    connected_inputs,
+    drift,
+    gradient_norms,
+    input_gradients,
+    interpolate,
+    norm_penalty,
+    norms_of,
+    r1_penalty,
+)
+
+
+@dataclass(frozen=True)
+class DiscriminatorLoss:
+    """What a discriminator step minimises, and what it reports.
+
+    `terms` are the weighted addends by name (`adversarial`, `gradient_penalty` or `r1`, `drift`; those of weight
+    0 or not asked for are missing): their sum is `total`. The other fields are detached: `gradient_norms`
+    [N, S], where column s belongs to resolution `penalised[s]` (no columns without a penalty), `real_scores` [N],
+    `fake_scores` [N].
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+    gradient_norms: Tensor
+    penalised: tuple[int, ...]
+    real_scores: Tensor
+    fake_scores: Tensor
+
+
+def discriminator_loss(
+    D: Discriminator,
+    reals: Sequence[Tensor],
+    fakes: Sequence[Tensor],
+    u: Tensor | None,
+    spec: LossSpec,
+    connected: Collection[int] | None = None,
+) -> DiscriminatorLoss:
+    """Loss of one discriminator step.
+
+    `reals`, `fakes`: lists of [N, 3, R, R], lowest resolution first; `u`: [N] or [N, S] in [0, 1], read by the
+    gradient penalties alone; `connected`: resolutions that D uses, None = all. Gradients stop at the fakes: nothing
+    reaches G. For R1 with total derivatives the reals must be one chained pyramid whose top requires gradients.
+    The gradient penalty's weight is divided by target^2, as in ProGAN's code, so that the term keeps its size when
+    the target is not 1.
+    """
+    fakes = [fake.detach() for fake in fakes]
+    if spec.penalty == "r1":
+        reals = _r1_inputs(reals, spec)
+    real_scores = D(reals)
+    fake_scores = D(fakes)
+    terms = {"adversarial": d_loss(spec.adversarial, real_scores, fake_scores)}
+    norms = real_scores.new_empty(len(real_scores), 0)
+    if spec.penalty == "r1":
+        gradients = input_gradients(real_scores, connected_inputs(reals, connected))
+        terms["r1"] = spec.r1_gamma / 2 * r1_penalty(gradients)
+        norms = norms_of([gradient.detach() for gradient in gradients])
+    elif spec.penalty != "none":
+        assert u is not None, f"{spec.penalty} interpolates"
+        norms = gradient_norms(D, interpolate(reals, fakes, u), connected)
+        penalty = norm_penalty(
+            norms,
+            spec.gp_target,
+            one_sided=spec.penalty == "one_sided",
+            joint=spec.gp_norm == "joint",
+        )
+        terms["gradient_penalty"] = spec.gp_weight / spec.gp_target**2 * penalty
+    if spec.drift_weight > 0:
+        terms["drift"] = spec.drift_weight * drift(real_scores)
+    penalised = connected_inputs(reals, connected) if spec.penalty != "none" else []
+    return DiscriminatorLoss(
+        total=reduce(Tensor.add, terms.values()),
+        terms=terms,
+        gradient_norms=norms.detach(),
+        penalised=tuple(image.shape[-1] for image in penalised),
+        real_scores=real_scores.detach(),
+        fake_scores=fake_scores.detach(),
+    )
+
+
+def _r1_inputs(reals: Sequence[Tensor], spec: LossSpec) -> list[Tensor]:
+    if spec.r1_gradient == "partial":
+        return [real.detach().requires_grad_() for real in reals]
+    assert reals[-1].is_leaf, "the top of the pyramid is the leaf"
+    assert all(real.requires_grad for real in reals), "total derivatives need a chained pyramid"
+    return list(reals)
