@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import os
 import random
+import re
 import secrets
 import shutil
 import socket
@@ -285,6 +286,16 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise ClusterError(f"after {seconds:g} s these nodes are not up: {down}")
             time.sleep(_POLL_SECONDS)
+
+    def change(self, **values: object) -> None:
+        """Give keys of slurm.conf other values, in the running cluster."""
+        conf = self.settings.slurm_conf
+        text = conf.read_text()
+        for key, value in values.items():
+            text, count = re.subn(rf"(?m)^{key}=.*$", f"{key}={value}", text)
+            assert count == 1, f"{key} stands {count} times in slurm.conf"
+        conf.write_text(text)
+        self.run("scontrol", "reconfigure")
 
     # -- what tests ask ------------------------------------------------------------------------------------
 

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgbench.config import load_benchmark, merge
+from msgbench.data.prepare import prepare
 from msgbench.launch.record import JobRecord
+from msgbench.records import write_json
 
 from . import guard
 from .cluster import Cluster, wait_until
@@ -23,6 +26,16 @@ BIN = Path(sys.executable).parent
 COUNTING = Path(__file__).with_name("counting.py")
 # What a counting job asks for; submitit alone takes about 60 MB.
 SMALL = {"slurm_partition": "cpu", "runtime": 10, "mem_mb": 400, "cpus_per_task": 1}
+# Some ten seconds of training on one thread; states are written only when somebody asks.
+TINY: dict[str, Any] = {
+    "datasets": {"tiny": {"num_images": 200, "resolution": 8}},
+    "defaults": {
+        "training": {
+            "batch_size": 4, "total_kimg": 2.4, "snapshot_kimg": 0.4, "state_kimg": 2.4,
+            "grid_kimg": 2.4, "stats_kimg": 0.04, "num_threads": 1,
+        }
+    },
+}  # fmt: skip
 LOGIN_TAG = "MSGBENCH_TEST_LOGIN"
 
 
@@ -50,6 +63,14 @@ class Login:
         """kill -9 of the whole process group: a terminal that went away rudely."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def kill_programs(self, word: str) -> None:
+        """kill -9 of those of this login's processes that have `word` in their program or module."""
+        for pid in guard.marked(self.mark) - _inside_jobs():
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:3]
+            if any(word in part for part in words):
+                guard.kill([pid])
         self.process.wait()
 
     def power_off(self) -> None:
@@ -105,6 +126,17 @@ class Lab:
     def counting(self, total: int, *options: str, run_dir: Path | None = None) -> list[str]:
         """A command that counts to `total`, ten a second."""
         return [sys.executable, str(COUNTING), str(run_dir or self.run_dir), str(total), *options]
+
+    def training(self, run_dir: Path, **changes: float) -> list[str]:
+        """Make a tiny store and plan a run in `run_dir`; the command that really trains it."""
+        config = Path(__file__).parents[1] / "workflow" / "config.yaml"
+        values = merge(TINY, {"defaults": {"training": changes}})
+        run = load_benchmark(config, values).run("first-lr0.003", 0)
+        store = self.root / "store"
+        if not store.exists():
+            prepare(run.spec.dataset, store)
+        write_json(run_dir / "spec.json", run.to_json())
+        return [str(BIN / "msgbench"), "train", str(run_dir), "--store", str(store)]
 
     def login(self, argv: Sequence[str | Path], folder: Path, **variables: str) -> Login:
         """Start `argv` in `folder` as from a new terminal."""

@@ -9,6 +9,7 @@ import pytest
 
 from msgbench.errors import LaunchError
 
+from .cluster import wait_until
 from .lab import Lab
 from .overlap import overlapping
 
@@ -184,3 +185,21 @@ def test_a_job_that_squeue_has_forgotten_and_nobody_accounts_for(lab: Lab) -> No
     code, said = lab.launch(lab.counting(lab.saved() + 5)).end(90)
     assert code == 0, said
     assert len(lab.jobs()) == 2
+
+
+@overlapping("fragile_cluster", alone=True, seconds=40)
+def test_an_end_that_squeue_has_forgotten_is_in_the_accounts(lab: Lab) -> None:
+    """MinJobAge of 2 s below a poll of 10 s: the waiter finds no job any more, and asks sacct."""
+    lab.cluster.change(MinJobAge=2)
+    try:
+        login = lab.launch(lab.counting(600), MSGBENCH_SLURM_POLL_SECONDS="10")
+        lab.wait_for_starts(1)
+        wait_until(lambda: "is running" in login.said(), "the login to wait")
+        job = lab.record().job_id
+        lab.cluster.run("scancel", job)
+        wait_until(lambda: lab.jobs() == [], "squeue to forget the job")
+        code, said = login.end(60)
+        assert code == FAILURE
+        assert f"job {job} was cancelled" in said.splitlines()[-1]
+    finally:
+        lab.cluster.change(MinJobAge=3600)

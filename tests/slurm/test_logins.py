@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -71,6 +72,28 @@ def test_the_machine_dies_before_the_record_is_written(lab: Lab) -> None:
     said = finishes_with_one_training(lab, 60)
     assert lab.record().job_id == job
     assert f"job {job}" in said
+
+
+@overlapping(seconds=45)
+def test_everything_is_killed_but_sbatch(lab: Lab) -> None:
+    """Nobody can know of a job that is on its way: there are two, and the run is trained once all the same.
+
+    What the killed login has not put in its place any more (submitit's pickle), the late job does not find.
+    """
+    reached, done = lab.root / "reached", lab.root / "done"
+    slow = lab.wrapper("sbatch", f'touch "{reached}"\nsleep 6\n$REAL "$@"\ntouch "{done}"')
+    command = lab.training(lab.run_dir, total_kimg=0.4)
+    login = lab.launch(command, {"mem_mb": 1500}, PATH=slow)
+    wait_until(reached.exists, "sbatch")
+    login.kill_programs("msgbench")
+    assert lab.jobs() == []
+    code, said = lab.launch(command, {"mem_mb": 1500}).end()
+    assert code == 0, said
+    wait_until(done.exists, "the late sbatch")
+    ended = {"COMPLETED", "FAILED"}
+    wait_until(lambda: {lab.state(job) for job in lab.jobs()} <= ended, "the end of both jobs", 90)
+    assert len(lab.jobs()) == 2
+    assert len(json.loads(lab.output.read_text())["attempts"]) == 1
 
 
 @overlapping(seconds=20)

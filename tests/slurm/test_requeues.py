@@ -12,39 +12,14 @@ from typing import Any
 
 import pytest
 
-from msgbench.config import load_benchmark
-from msgbench.data.prepare import prepare
 from msgbench.errors import LaunchError
-from msgbench.records import write_json
 
 from .cluster import wait_until
-from .lab import BIN, Lab
+from .lab import Lab
 from .overlap import overlapping
 from .settings import GRACE_SECONDS
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
-
-# Some ten seconds of training on one thread; states are written only when somebody asks.
-TINY: dict[str, Any] = {
-    "datasets": {"tiny": {"num_images": 200, "resolution": 8}},
-    "defaults": {
-        "training": {
-            "batch_size": 4, "total_kimg": 2.4, "snapshot_kimg": 0.4, "state_kimg": 2.4,
-            "grid_kimg": 2.4, "stats_kimg": 0.04, "num_threads": 1,
-        }
-    },
-}  # fmt: skip
-
-
-def planned(lab: Lab, run_dir: Path) -> list[str]:
-    """Make a tiny store and a planned run; the command that trains it."""
-    config = Path(__file__).parents[1] / "workflow" / "config.yaml"
-    run = load_benchmark(config, TINY).run("first-lr0.003", 0)
-    store = lab.root / "store"
-    if not store.exists():
-        prepare(run.spec.dataset, store)
-    write_json(run_dir / "spec.json", run.to_json())
-    return [str(BIN / "msgbench"), "train", str(run_dir), "--store", str(store)]
 
 
 def trained(run_dir: Path) -> dict[str, Any]:
@@ -65,7 +40,7 @@ def states(run_dir: Path) -> Sequence[Path]:
 @overlapping(seconds=90)
 def test_two_time_limits_and_the_same_bits_as_an_undisturbed_training(lab: Lab) -> None:
     """USR2 is what Slurm sends before a time limit; here it comes when the training has got somewhere."""
-    command = planned(lab, lab.run_dir)
+    command = lab.training(lab.run_dir)
     login = lab.launch(command, {"mem_mb": 1500})
     for attempt, least in enumerate((200, 900)):
         wait_until(lambda least=least: images(lab.run_dir) >= least, f"{least} images", 120)
@@ -87,7 +62,7 @@ def test_two_time_limits_and_the_same_bits_as_an_undisturbed_training(lab: Lab) 
     assert result["seconds"] == pytest.approx(spent, abs=0.1)
 
     calm = lab.root / "calm" / "seed0"
-    code, said = lab.login(planned(lab, calm), lab.root).end()
+    code, said = lab.login(lab.training(calm), lab.root).end()
     assert code == 0, said
     sums = [[entry["sha256"] for entry in r["snapshots"]] for r in (result, trained(calm))]
     assert len(sums[0]) == 7

@@ -1,0 +1,106 @@
+"""`snakemake --profile slurm all` of the smoke tier, from a fresh clone to the report, and disturbed on its way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .cluster import wait_until
+from .lab import BIN, Lab, Login
+from .overlap import overlapping
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1200)]
+
+ROOT = Path(__file__).parents[2]
+# The smoke tier as it stands, with shorter trainings: a few hundred images each.
+SHORTER = {
+    "total_kimg": 1.2,
+    "snapshot_kimg": 1.2,
+    "state_kimg": 0.6,
+    "grid_kimg": 0.6,
+}
+CHANGE = f"tiers={json.dumps({'smoke': {'defaults': {'training': SHORTER}}})}"
+
+
+def fresh_clone(folder: Path) -> Path:
+    """A clone of the repository, with what is changed here and not committed yet."""
+    subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
+    changed = subprocess.run(
+        ["git", "diff", "--binary", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    ).stdout
+    apply = ["git", "apply", "--allow-empty"]
+    subprocess.run(apply, cwd=folder, input=changed, check=True)
+    return folder
+
+
+def started(lab: Lab, clone: Path) -> Login:
+    """The one command of a user on a cluster, in the package of the clone."""
+    argv = [BIN / "snakemake", "--profile", "slurm", "all", "--config", CHANGE]
+    return lab.login(argv, clone, PYTHONPATH=str(clone))
+
+
+def jobs_by_name(lab: Lab) -> Counter[str]:
+    """How many jobs there ever were of each name."""
+    said = lab.cluster.run("squeue", "-h", "-t", "all", "-o", "%i|%j").stdout
+    names = dict(line.split("|") for line in said.splitlines())
+    return Counter(names[job] for job in lab.jobs())
+
+
+def running(lab: Lab, task: str) -> list[str]:
+    """Names of the jobs of `task` that run now."""
+    said = lab.cluster.run("squeue", "-h", "-t", "running", "-o", "%i|%j").stdout
+    names = dict(line.split("|") for line in said.splitlines())
+    return [
+        n for job, n in names.items() if n.startswith(f"msgbench-{task}-") and job in lab.jobs()
+    ]
+
+
+def trained_runs(results: Path) -> list[dict[str, Any]]:
+    """The content of train.json of every run that has one."""
+    return [json.loads(path.read_text()) for path in results.glob("runs/*/*/seed*/train.json")]
+
+
+@overlapping(seconds=300)
+def test_from_a_fresh_clone_to_the_report(lab: Lab) -> None:
+    """Interrupted by Ctrl-C among the trainings and by kill -9 among the measurements: nothing is done twice."""
+    clone = fresh_clone(lab.root / "fresh clone")
+    results = clone / "results" / "smoke"
+    login = started(lab, clone)
+    wait_until(lambda: len(running(lab, "train")) >= 2, "trainings", 240)
+    os.killpg(login.process.pid, signal.SIGINT)
+    code, said = login.end(60)
+    assert code != 0
+    trainings = running(lab, "train")
+    assert trainings, said  # they go on
+    assert trained_runs(results) == []
+
+    login = started(lab, clone)
+    wait_until(lambda: "seed0" in " ".join(running(lab, "evaluate")), "a run to be measured", 300)
+    assert "is running; waiting for it" in login.said()
+    login.kill()
+    assert running(lab, "evaluate")
+
+    login = started(lab, clone)
+    code, said = login.end(600)
+    assert code == 0, said
+    assert (results / "report" / "index.html").stat().st_size > 10_000
+
+    counted = jobs_by_name(lab)
+    assert set(counted.values()) == {1}, counted
+    tasks = Counter(name.split("-")[1] for name in counted)
+    # Four runs and the real images; the store is prepared once.
+    assert tasks == {"train": 4, "evaluate": 5, "prepare": 1}, counted
+    trained = trained_runs(results)
+    assert len(trained) == 4
+    assert all(len(result["attempts"]) == 1 for result in trained)
+
+    code, said = started(lab, clone).end(120)
+    assert code == 0
+    assert "Nothing to be done" in said
