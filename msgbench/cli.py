@@ -427,6 +427,73 @@ def _resources(text: str) -> dict[str, Any]:
     return content
 
 
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="An experiment, experiment/seed, a run directory, or the start of a fingerprint.",
+    ),
+]
+
+
+@app.command()
+def status(
+    json_: Annotated[bool, typer.Option("--json", help="Everything, for machines.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+) -> None:
+    """Show all runs: queued, running, failed, finished; from files and one look at Slurm. Exit code 1: some failed."""
+    from msgbench.status import lines, look, to_json
+
+    benchmark = _benchmark(config, set_)
+    overview = look(benchmark, _layout(benchmark))
+    for line in [json.dumps(to_json(overview), indent=2)] if json_ else lines(overview):
+        typer.echo(line)
+    raise typer.Exit(1 if overview.has_failed else 0)
+
+
+@app.command()
+def logs(
+    run: RunName,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what is added.")
+    ] = False,
+    number: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 40,
+    task: Annotated[
+        str | None, typer.Option(help="train or evaluate; default: the later one.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+) -> None:
+    """Show the log of a run: of its job, or of its command."""
+    from msgbench.console import say
+    from msgbench.status import find_run, follow_log, show_log
+    from msgbench.status.actions import log_of
+
+    if task not in (None, "train", "evaluate"):
+        raise ConfigError(f"--task: {task!r} is not allowed; allowed: train, evaluate")
+    if number < 0:
+        raise ConfigError(f"--lines: {number} is not allowed; allowed: a whole number from 0")
+    benchmark = _benchmark(config, set_)
+    path = log_of(find_run(benchmark, _layout(benchmark), run), task)
+    say(f"log: {path}")
+    show_log(path, number)
+    if follow:
+        follow_log(path)
+
+
+@app.command()
+def cancel(run: RunName, config: ConfigOption = DEFAULT_CONFIG, set_: SetOption = None) -> None:
+    """End the jobs of a run, whether they run or wait; the same run goes on later from its last state."""
+    from msgbench.console import say
+    from msgbench.status import cancel as cancel_run
+    from msgbench.status import find_run
+
+    benchmark = _benchmark(config, set_)
+    for line in cancel_run(find_run(benchmark, _layout(benchmark), run)):
+        say(line)
+
+
 @app.command()
 def unlock(
     folder: Annotated[Path, typer.Argument(help="The folder Snakemake was started in.")] = Path(),

@@ -110,6 +110,10 @@ class Layout:
         ]
         return sorted(found)
 
+    def every_run_dir(self) -> list[Path]:
+        """Every planned run that exists, of whatever experiment and spec."""
+        return sorted(spec.parent for spec in (self.root / "runs").glob(f"*/*/seed*/{SPEC_JSON}"))
+
     def published_json(self, experiment: str) -> Path:
         """The published records of an experiment's run; its pictures lie in the folder of the same name."""
         return self.results / PUBLISHED / f"{experiment}.json"

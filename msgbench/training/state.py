@@ -32,9 +32,8 @@ def save_state(run_dir: Path, state: dict[str, Any]) -> Path:
     with atomic_file(path) as file:
         file.write(buffer.getbuffer())
     digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
-    write_json(
-        _card(path), {"schema": STATE_SCHEMA, "cur_nimg": state["cur_nimg"], "sha256": digest}
-    )
+    card = {"schema": STATE_SCHEMA, "cur_nimg": state["cur_nimg"], "sha256": digest}
+    write_json(_card(path), {**card, **_account(state)})
     for old in _newest_first(run_dir)[KEPT:]:
         _card(old).unlink(missing_ok=True)
         old.unlink(missing_ok=True)
@@ -69,6 +68,12 @@ def load_latest(
             "restore one, or remove the run directory to start again"
         )
     return None
+
+
+def _account(state: dict[str, Any]) -> dict[str, Any]:
+    """How often and on what it was trained so far: for those who look without reading the state itself."""
+    attempts = (state.get("ledger") or {}).get("attempts") or []
+    return {"attempts": len(attempts), "device": attempts[-1]["device"]} if attempts else {}
 
 
 def _card(path: Path) -> Path:
