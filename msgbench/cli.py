@@ -477,9 +477,9 @@ def logs(
     benchmark = _benchmark(config, set_)
     path = log_of(find_run(benchmark, _layout(benchmark), run), task)
     say(f"log: {path}")
-    show_log(path, number)
+    place = show_log(path, number)
     if follow:
-        follow_log(path)
+        follow_log(path, place)
 
 
 @app.command()

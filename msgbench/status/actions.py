@@ -6,18 +6,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from msgbench.errors import LaunchError
 from msgbench.launch.queue import QueueSilent, ask_queue, run
 from msgbench.launch.record import JobRecord
+from msgbench.layout import LOGS
 from msgbench.locks import process_start_ticks
-from msgbench.status.runs import Planned
-from msgbench.status.work import Work, last_log_lines, work_of
+from msgbench.status.runs import TASKS, Planned
+from msgbench.status.work import Work, work_of
 
-TASKS = ("train", "evaluate")
 _POLL_SECONDS = 0.5
+_MOST_BYTES = 1 << 16
 
 
 def log_of(plan: Planned, task: str | None = None) -> Path:
@@ -27,37 +28,46 @@ def log_of(plan: Planned, task: str | None = None) -> Path:
     """
     found = []
     for name in TASKS if task is None else (task,):
-        work = work_of(plan.folder, name, {})
-        if work is not None and work.log is not None and work.log.is_file():
-            found.append(work.log)
+        record = JobRecord.read(plan.folder, name)
+        logs = [] if record is None else [record.log]
+        # Everything that a job says is in its own log, and more than its command's log has.
+        logs.append(plan.folder / LOGS / f"{name}.log")
+        found += [log for log in logs if log.is_file()][:1]
     if not found:
         what = "log" if task is None else f"log of {task}"
         raise LaunchError(f"{plan.run_id}: has no {what} in {plan.folder} yet")
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def show_log(path: Path, lines: int) -> None:
-    """Print the last lines of a log."""
-    for line in last_log_lines(path, lines):
-        print(line)
-    sys.stdout.flush()
-
-
-def follow_log(path: Path, stop: Callable[[], bool] = lambda: False) -> None:
-    """Print what is appended to a log from now on, until the reader or `stop` ends it."""
+def show_log(path: Path, lines: int) -> int:
+    """Print the last whole lines of a log (of its last 64 kB); where it was read to."""
     with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - _MOST_BYTES))
+        text = file.read(_MOST_BYTES)
+    whole = text[: text.rfind(b"\n") + 1]
+    _print([line for line in whole.splitlines() if line.strip()], lines)
+    return size - len(text) + len(whole)
+
+
+def follow_log(path: Path, place: int) -> NoReturn:
+    """Print what stands in a log from `place` on and what is appended, whole lines, until the reader ends it."""
+    with path.open("rb") as file:
+        file.seek(place)
         rest = b""
         while True:
-            ends = stop()
             rest += file.read()
             *whole, rest = rest.split(b"\n")
-            for line in whole:
-                if not line.startswith(b"submitit "):
-                    print(line.decode(errors="replace"), flush=True)
-            if ends:
-                return
+            _print(whole)
             time.sleep(_POLL_SECONDS)
+
+
+def _print(found: list[bytes], most: int | None = None) -> None:
+    """Print lines, submitit's own left out."""
+    lines = [line for line in found if not line.startswith(b"submitit ")]
+    for line in lines if most is None else lines[len(lines) - most if most < len(lines) else 0 :]:
+        print(line.decode(errors="replace"))
+    sys.stdout.flush()
 
 
 def cancel(plan: Planned) -> list[str]:
@@ -68,11 +78,11 @@ def cancel(plan: Planned) -> list[str]:
     """
     done = []
     for task in TASKS:
-        done += _cancel_slurm(plan, task)
+        cancelled = _cancel_slurm(plan, task)
+        done += cancelled
         work = work_of(plan.folder, task, {})
-        if work is None or work.state not in ("running", "unknown"):
-            continue
-        if work.launcher in ("local", "inline"):
+        # A process that works for a cancelled job on this machine is Slurm's to end.
+        if work is not None and work.state in ("running", "unknown") and not cancelled:
             done.append(_end_process(plan, work))
     if not done:
         raise LaunchError(f"{plan.run_id}: nothing runs or waits for it")

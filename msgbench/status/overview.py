@@ -33,6 +33,7 @@ class OtherWork:
 class LostJob:
     """A living Slurm job of this results folder that no record names."""
 
+    task: str
     job_id: str
     job: JobState
     folder: Path
@@ -50,6 +51,7 @@ class Overview:
     """Folders that no spec of the config names any more."""
     others: tuple[OtherWork, ...]
     lost_jobs: tuple[LostJob, ...]
+    """Those for folders that neither the config nor the disk knows."""
     problem: str
     """Why Slurm was not heard; "" when it was, or need not be."""
     asked: float | None
@@ -84,6 +86,13 @@ def look(benchmark: Benchmark, layout: Layout) -> Overview:
         if (work := work_of(folder, task, queue)) is not None and work.state != "succeeded"
     ]
     known = {s.work.job_id for s in statuses if s.work} | {o.work.job_id for o in others}
+    lost = list(_lost(answer, known, layout)) if answer is not None else []
+    for job in lost:
+        for place, status in enumerate(statuses):
+            if status.plan.folder == job.folder:
+                found = {job.task: (job.job_id, job.job)}
+                statuses[place] = read_run(status.plan, queue, found)
+    folders = {plan.folder for plan in planned}
     return Overview(
         tier=benchmark.tier,
         runs=tuple(
@@ -94,7 +103,7 @@ def look(benchmark: Benchmark, layout: Layout) -> Overview:
         ),
         orphans=tuple(status for status in statuses if not status.plan.current),
         others=tuple(others),
-        lost_jobs=tuple(_lost(answer, known, layout)) if answer is not None else (),
+        lost_jobs=tuple(job for job in lost if job.folder not in folders),
         problem=problem,
         asked=answer.time if answer is not None else None,
     )
@@ -165,7 +174,7 @@ def _lost(answer: Answer, known: set[str], layout: Layout) -> Iterable[LostJob]:
         task, experiment, fingerprint, seed = match.groups()
         folder = layout.run_dir(experiment, fingerprint, seed)
         if job_name(folder, task) == job.name:
-            yield LostJob(number, job, folder)
+            yield LostJob(task, number, job, folder)
 
 
 def seconds_since(moment: float) -> float:

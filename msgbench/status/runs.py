@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from msgbench.launch.queue import JobState
 from msgbench.layout import (
     EVALUATE_JSON,
     METRICS,
@@ -30,6 +31,8 @@ RunState = Literal[
 RUN_STATES: tuple[RunState, ...] = (
     "running", "queued", "unknown", "failed", "cancelled", "stopped", "trained", "finished", "not started",
 )  # fmt: skip
+
+TASKS = ("train", "evaluate")
 
 # A line of stats.jsonl is shorter than this.
 _LAST_BYTES = 4096
@@ -102,13 +105,19 @@ class RunStatus:
         return self.state in ("running", "queued", "unknown")
 
 
-def read_run(plan: Planned, queue: Queue | None) -> RunStatus:
-    """The state of one run; broken files count as missing, they are refused where they are used."""
+def read_run(
+    plan: Planned, queue: Queue | None, lost: Mapping[str, tuple[str, JobState]] | None = None
+) -> RunStatus:
+    """The state of one run; broken files count as missing, they are refused where they are used.
+
+    `lost` are living jobs (number, state) by task that no record names.
+    """
     folder = plan.folder
     train = _object(folder / TRAIN_JSON)
     stats, age = _last_stats(folder / STATS_JSONL)
     card = _newest_card(folder)
-    work = _present_work(folder, trained=train is not None, queue=queue)
+    works = [work_of(folder, task, queue, (lost or {}).get(task)) for task in TASKS]
+    work = _present_work(works, trained=train is not None)
     measured = (folder / EVALUATE_JSON).is_file()
     state, reason = _state(work, train is not None, measured, bool(stats or card))
     trains = state == "running" and work is not None and work.task == "train"
@@ -122,7 +131,7 @@ def read_run(plan: Planned, queue: Queue | None) -> RunStatus:
         state=state,
         task=work.task if work else ("evaluate" if train else "train"),
         work=work,
-        reason=reason,
+        reason=reason.removeprefix(f"{folder}: ").removeprefix(f"{folder.absolute()}: "),
         log_lines=tuple(last_log_lines(work.log, _LOG_LINES))
         if work is not None and state == "failed"
         else (),
@@ -162,9 +171,9 @@ def read_plan(folder: Path, current: bool) -> Planned:
     )
 
 
-def _present_work(folder: Path, trained: bool, queue: Queue | None) -> Work | None:
+def _present_work(works: list[Work | None], trained: bool) -> Work | None:
     """The task that somebody works on, else the last one that was tried."""
-    train, evaluate = (work_of(folder, task, queue) for task in ("train", "evaluate"))
+    train, evaluate = works
     for work in (train, evaluate):
         # A job whose end nobody looked at yet, of a training that is finished, is no news.
         if (

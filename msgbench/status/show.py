@@ -38,12 +38,12 @@ def lines(overview: Overview) -> list[str]:
         if other.work.state != "gone"
     ]
     if overview.orphans or overview.lost_jobs:
-        out.append("named by no spec of the config any more:")
+        out.append("orphans, which no spec of the config names any more:")
     for run in overview.orphans:
         where = f", {_where(run)}" if run.lives else ""
         out.append(f"  {run.plan.folder}: {run.state}, {_kimg(run)} kimg{where}")
     for job in overview.lost_jobs:
-        out.append(f"  job {job.job_id} ({job.job.state}) for {job.folder}: has no record")
+        out.append(f"  job {job.job_id} ({job.job.state}) for {job.folder}, which is not there")
     return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ Queue = Mapping[str, JobState]
 _ON_A_NODE = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
 # A job that Slurm shows so is about to be put back into the queue.
 _PASSING = frozenset({"NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "TIMEOUT"})
+
+# Exit codes of a command that saved and stopped because a signal asked for it.
+_ASKED_TO_STOP = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 # Folder of the lock that the process of a task holds, below the run directory.
 _LOCKED = {"train": "", "evaluate": METRICS}
@@ -53,9 +57,16 @@ class Work:
         return self.state in LIVING
 
 
-def work_of(folder: Path, task: str, queue: Queue | None) -> Work | None:
-    """The work of `task` for `folder`; None when nobody ever worked on it. `queue` is None while Slurm is silent."""
+def work_of(
+    folder: Path, task: str, queue: Queue | None, lost: tuple[str, JobState] | None = None
+) -> Work | None:
+    """The work of `task` for `folder`; None when nobody ever worked on it. `queue` is None while Slurm is silent.
+
+    `lost` is a living job (number, state) for this folder and task that no record names.
+    """
     log = folder / LOGS / f"{task}.log"
+    if lost is not None:
+        return _without_record(task, *lost, log)
     inline = _lock_holder(folder, task, log)
     try:
         record = JobRecord.read(folder, task)
@@ -90,8 +101,18 @@ def _of_slurm(record: JobRecord, queue: Queue | None) -> Work:
         return _job(record, "failed", f"job {record.job_id} ended as {job.state}", job.node)
     if job.state in _ON_A_NODE:
         return _job(record, "running", "" if job.state == "RUNNING" else job.state, job.node)
-    reason = job.reason if job.reason not in ("", "None") else job.state
-    return _job(record, "queued", reason)
+    return _job(record, "queued", _why_it_waits(job))
+
+
+def _why_it_waits(job: JobState) -> str:
+    return job.reason if job.reason not in ("", "None") else job.state
+
+
+def _without_record(task: str, job_id: str, job: JobState, log: Path) -> Work:
+    note = "its record is lost; the next start finds the job again"
+    if job.state in _ON_A_NODE:
+        return Work(task, "running", "slurm", job_id, job.node, note, log)
+    return Work(task, "queued", "slurm", job_id, "", f"{_why_it_waits(job)}; {note}", log)
 
 
 def _of_local(record: JobRecord) -> Work:
@@ -125,15 +146,17 @@ def _job(record: JobRecord, state: WorkState, reason: str, node: str = "") -> Wo
 
 
 def _written_end(record: JobRecord) -> Work | None:
-    """The end that stands in the record, or that the job itself wrote; None while there is none."""
+    """The end that the job itself wrote, or that stands in the record; None while there is none."""
+    end = result_of(record)
+    if end is not None and end.code == 0:
+        return _job(record, "succeeded", "")
+    if end is not None and end.code in _ASKED_TO_STOP:
+        return _job(record, "cancelled", f"job {record.job_id} was asked to stop")
     if record.end is not None:
         state: WorkState = "cancelled" if record.end.get("state") == "CANCELLED" else "failed"
         return _job(record, state, record.end.get("sentence", ""))
-    end = result_of(record)
     if end is None:
         return None
-    if end.code == 0:
-        return _job(record, "succeeded", "")
     if end.code is not None:
         return _job(record, "failed", f"job {record.job_id} ended with exit code {end.code}")
     last = end.trace.strip().rpartition("\n")[2]
