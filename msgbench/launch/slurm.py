@@ -29,6 +29,7 @@ from msgbench.console import say
 from msgbench.errors import LaunchError
 from msgbench.launch.ends import End, result_of
 from msgbench.launch.job import CommandJob
+from msgbench.launch.kept import TASKS_WITH_COPY
 from msgbench.launch.order import Order
 from msgbench.launch.queue import (
     NAME_PREFIX,
@@ -41,7 +42,6 @@ from msgbench.launch.queue import (
 )
 from msgbench.launch.record import JobRecord
 from msgbench.layout import JOBS, job_file
-from msgbench.records import read_json, write_text
 
 # Slurm wakes the job this long before its time limit, so that it can save.
 SIGNAL_SECONDS = 120
@@ -192,7 +192,7 @@ def command_job(order: Order, resources: JobResources) -> CommandJob:
         save_seconds=0.75 * signal_seconds(resources),
         stop_signal=signal.SIGUSR2 if trains else None,
         ignored=(signal.SIGTERM,),
-        kept_output=str(order.output) if trains else None,
+        kept_output=str(order.output) if order.task in TASKS_WITH_COPY else None,
     )
 
 
@@ -382,17 +382,3 @@ def wait_for_output(record: JobRecord, output: Path) -> None:
         time.sleep(0.5)
         if output.parent.is_dir():
             os.listdir(output.parent)
-
-
-def put_back(record: JobRecord, output: Path) -> bool:
-    """Put the kept output of a training that succeeded back, if all that it lists is there; whether it was."""
-    kept = record.kept_output
-    try:
-        content = read_json(kept)
-        listed = [output.parent / entry["file"] for entry in content["snapshots"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    if not all(path.exists() for path in listed):
-        return False
-    write_text(output, kept.read_text(encoding="utf-8"))
-    return True

@@ -227,15 +227,12 @@ def _end_of(record: JobRecord) -> End | None:
 
 
 def _is_there(record: JobRecord, order: Order) -> bool:
-    """Whether the output of a job that succeeded is there, or could be put back.
-
-    Snakemake deletes the output of a rule that it saw no end of; a training's is as good as it was.
-    """
+    """Whether the output of a job that succeeded is there, or could be put back."""
     if order.output.exists():
         return True
-    if order.task != "train" or record.launcher != "slurm" or record.argv != order.argv:
+    if record.argv != order.argv:
         return False
-    from msgbench.launch.slurm import put_back
+    from msgbench.launch.kept import put_back
 
     return put_back(record, order.output)
 
