@@ -12,11 +12,18 @@ from typing import Any
 
 from msgbench.errors import SnapshotError
 from msgbench.launch.record import JobRecord
-from msgbench.layout import MEASURING_ROOMS, SPEC_JSON, TRAIN_JSON, source_digest
+from msgbench.layout import (
+    MANIFEST_JSON,
+    MEASURING_ROOMS,
+    REAL_JSON,
+    SPEC_JSON,
+    TRAIN_JSON,
+    source_digest,
+)
 from msgbench.records import read_json, write_text
 from msgbench.retention import read_deleted
 
-# Packing a dataset is not among them: its output is newer than all trainings when it is put back.
+# Packing a dataset is not among them: it takes minutes.
 TASKS_WITH_COPY = ("train", "evaluate")
 
 
@@ -24,9 +31,7 @@ def put_back(record: JobRecord, output: Path) -> bool:
     """Put the kept output of a job that succeeded back if it still holds; whether it was."""
     still_holds = {"train": _is_trained, "evaluate": _is_measured}.get(record.task)
     try:
-        if still_holds is None or not still_holds(
-            read_json(record.kept_output), output.parent, record
-        ):
+        if still_holds is None or not still_holds(read_json(record.kept_output), output, record):
             return False
     except (OSError, ValueError, KeyError, TypeError, SnapshotError):
         return False
@@ -34,24 +39,29 @@ def put_back(record: JobRecord, output: Path) -> bool:
     return True
 
 
-def _is_trained(content: dict[str, Any], run_dir: Path, record: JobRecord) -> bool:
+def _is_trained(content: dict[str, Any], output: Path, record: JobRecord) -> bool:
     """Whether every snapshot that it lists is there, or was deleted after it was measured."""
-    deleted = {(entry.file, entry.sha256) for entry in read_deleted(run_dir)}
+    deleted = {(entry.file, entry.sha256) for entry in read_deleted(output.parent)}
     return all(
-        (run_dir / entry["file"]).exists() or (entry["file"], entry["sha256"]) in deleted
+        (output.parent / entry["file"]).exists() or (entry["file"], entry["sha256"]) in deleted
         for entry in content["snapshots"]
     )
 
 
-def _is_measured(content: dict[str, Any], run_dir: Path, record: JobRecord) -> bool:
-    """Whether it was measured by the present code, after its inputs were written, and its records are there.
-
-    Scores of real images do not say by which code they were measured, and are measured again.
-    """
+def _is_measured(content: dict[str, Any], output: Path, record: JobRecord) -> bool:
+    """Whether it was measured by the present code, after its inputs were written, and its records are there."""
+    folder = output.parent
+    if output.name == REAL_JSON:  # holds its records
+        inputs = [folder / MANIFEST_JSON]
+        measuring = {entry["measuring"] for entry in (*content["records"], *content["controls"])}
+        listed = []
+    else:
+        inputs = [folder / SPEC_JSON, folder / TRAIN_JSON]
+        measuring = {content["measuring"]}
+        listed = [folder / entry["file"] for entry in content["records"]]
     written = record.kept_output.stat().st_mtime
-    inputs = (run_dir / SPEC_JSON, run_dir / TRAIN_JSON)
     return (
-        content["measuring"] == source_digest(*MEASURING_ROOMS)
+        measuring == {source_digest(*MEASURING_ROOMS)}
         and all(path.stat().st_mtime < written for path in inputs)
-        and all((run_dir / entry["file"]).exists() for entry in content["records"])
+        and all(path.exists() for path in listed)
     )

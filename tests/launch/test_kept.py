@@ -50,6 +50,25 @@ def test_what_still_holds_is_put_back(tmp_path: Path, task: str) -> None:
     assert output.read_bytes() == record.kept_output.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("measuring", "manifest_age", "holds"),
+    [(None, 60, True), ("0" * 16, 60, False), (None, -60, False)],
+    ids=["as it was", "mended measuring", "a store made again"],
+)
+def test_scores_of_real_images_hold_for_their_code_and_their_store(
+    tmp_path: Path, measuring: str | None, manifest_age: int, holds: bool
+) -> None:
+    manifest, output = tmp_path / "store" / "manifest.json", tmp_path / "store" / "real.json"
+    write_json(manifest, {})
+    os.utime(manifest, (time.time() - manifest_age,) * 2)
+    order = Order(("msgbench", "evaluate"), tmp_path / "jobs", "evaluate", "slurm", output)
+    record = JobRecord.of_name(order, "7", tmp_path / "jobs" / "x", "msgbench-evaluate", "lab")
+    scores = [{"measuring": source_digest(*MEASURING_ROOMS)}]
+    others = [{"measuring": measuring}] if measuring else scores
+    write_json(record.kept_output, {"records": scores, "controls": others})
+    assert put_back(record, output) == holds == output.exists()
+
+
 def test_a_snapshot_that_was_deleted_after_measuring_is_no_loss(tmp_path: Path) -> None:
     record = finished(tmp_path, "train")
     (tmp_path / SNAPSHOT["file"]).unlink()
@@ -97,7 +116,7 @@ def nothing_kept(run_dir: Path, record: JobRecord) -> None:
         pytest.param("evaluate", newer("spec.json"), id="other protocols"),
         pytest.param("evaluate", newer("train.json"), id="a training made again"),
         pytest.param("evaluate", other_code, id="mended measuring"),
-        pytest.param("evaluate", no_code, id="scores of real images"),
+        pytest.param("evaluate", no_code, id="measured by nobody knows what"),
         pytest.param("prepare", lambda run_dir, record: None, id="a packed dataset"),
     ],
 )
