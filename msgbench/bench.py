@@ -86,7 +86,12 @@ def _case(
 ) -> Case:
     raw = base.model_dump(mode="json")
     raw["dataset"] |= {"source": "embedded", "num_images": 1, "resolution": resolution}
-    raw["model"] |= {"resolution": resolution, "width_multiplier": width}
+    connections = base.model.connections_at(resolution)
+    raw["model"] |= {
+        "resolution": resolution,
+        "width_multiplier": width,
+        "connections": connections,
+    }
     raw["training"] |= {"precision": precision, "batch_size": batch_size, "num_threads": threads}
     spec = ExperimentSpec.model_validate_json(json.dumps(raw))
     run = RunSpec(

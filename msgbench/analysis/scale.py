@@ -47,9 +47,9 @@ def recipe_departures(spec: ExperimentSpec) -> tuple[str, ...]:
         for name, value in ours.model_dump().items()
         if value != getattr(published, name)
     ]
-    group = ModelSpec(family=spec.model.family, resolution=spec.model.resolution).mbstd_group_size
-    if spec.model.mbstd_group_size != group:
-        found.append(f"groups of {spec.model.mbstd_group_size} in MinBatchStd instead of {group}")
+    group, published = spec.model.mbstd_group_size, _published(spec.model).mbstd_group_size
+    if group != published:
+        found.append(f"groups of {group or 'all'} in MinBatchStd instead of {published or 'all'}")
     return tuple(found)
 
 
@@ -60,9 +60,14 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _published(model: ModelSpec) -> ModelSpec:
+    """The networks of the same family and variant as published."""
+    return ModelSpec(family=model.family, variant=model.variant, resolution=model.resolution)
+
+
 def model_departures(model: ModelSpec) -> tuple[str, ...]:
     """How the networks are narrower than those of the paper's Tables 6 and 7."""
-    paper = ModelSpec(family=model.family, resolution=model.resolution)
+    paper = _published(model)
     ours = [channels(resolution, model) for resolution in model.scales]
     published = [channels(resolution, paper) for resolution in model.scales]
     found = []

@@ -4,6 +4,7 @@ from msgbench.config.base import fingerprint_of
 from msgbench.config.benchmark import Benchmark, load_benchmark, parse_override, read_yaml, resolve
 from msgbench.config.cluster import TASKS, ClusterSpec, JobResources, Task, job_resources
 from msgbench.config.document import Document, Launcher, TableRow, TableSpec, WeightsSpec
+from msgbench.config.model import ModelSpec
 from msgbench.config.objective import GRADIENT_PENALTIES, EmaSpec, LossSpec, OptimizerSpec
 from msgbench.config.patches import merge
 from msgbench.config.specs import (
@@ -11,7 +12,6 @@ from msgbench.config.specs import (
     DatasetSpec,
     EvaluationSpec,
     ExperimentSpec,
-    ModelSpec,
     RunSpec,
     Tier,
     TrainingSpec,

@@ -193,6 +193,12 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         name: _table(name, merge(entry, layers["tables"].get(name, {})), datasets, experiments)
         for name, entry in document.tables.items()
     }
+    stated = {
+        name: _merged(name, document, layers).get("model", {}).get("connections", "all")
+        for name in experiments
+    }
+    for name, table in tables.items():
+        _refuse_equal_inputs(name, table, experiments, stated)
     return Benchmark(
         tier=document.tier,
         results=document.results,
@@ -261,16 +267,7 @@ def _experiment(
         raise ConfigError(
             f"experiments.{name}.dataset: {dataset!r} is no dataset{nearest(dataset, datasets)}"
         )
-    merged: dict[str, Any] = {}
-    for layer in (
-        document.defaults,
-        document.methods[method],
-        document.experiments[name],
-        layers["defaults"],
-        layers["methods"].get(method, {}),
-        layers["experiments"].get(name, {}),
-    ):
-        merged = merge(merged, layer)
+    merged = _merged(name, document, layers)
     spec = datasets[dataset]
     stated = merged.get("model", {}).get("resolution", spec.resolution)
     if stated != spec.resolution:
@@ -282,6 +279,23 @@ def _experiment(
     merged["dataset"] = spec.model_dump(mode="json")
     merged["method"] = method
     return _build(ExperimentSpec, merged, path)
+
+
+def _merged(name: str, document: Document, layers: dict[str, Any]) -> dict[str, Any]:
+    """All layers of an experiment, laid on one another."""
+    overlay = layers["experiments"].get(name, {})
+    method = merge(document.experiments[name], overlay)["method"]
+    merged: dict[str, Any] = {}
+    for layer in (
+        document.defaults,
+        document.methods[method],
+        document.experiments[name],
+        layers["defaults"],
+        layers["methods"].get(method, {}),
+        overlay,
+    ):
+        merged = merge(merged, layer)
+    return merged
 
 
 def _table(
@@ -312,6 +326,31 @@ def _table(
                 f"{where}.real_images: {row.real_images!r} is no dataset{nearest(row.real_images, datasets)}"
             )
     return table
+
+
+def _refuse_equal_inputs(
+    name: str,
+    table: TableSpec,
+    experiments: Mapping[str, ExperimentSpec],
+    stated: Mapping[str, object],
+) -> None:
+    """Refuses two experiments of a table whose connections are stated otherwise and mean the same.
+
+    That happens when levels of connections have no scale of their own: at 32 px "fine" is "none".
+    """
+    seen: dict[str, str] = {}
+    for index, row in enumerate(table.rows):
+        if row.experiment is None:
+            continue
+        spec = experiments[row.experiment]
+        other = seen.setdefault(spec.fingerprint, row.experiment)
+        if stated[other] != stated[row.experiment]:
+            raise ConfigError(
+                f"tables.{name}.rows.{index}.experiment: {row.experiment!r} is the same training as {other!r}: "
+                f"model.connections {stated[row.experiment]} and {stated[other]} both mean "
+                f"{list(spec.model.connected)} at {spec.model.resolution} px; "
+                "give lists that differ, or a larger resolution"
+            )
 
 
 def _build(spec: type[SpecT], raw: dict[str, Any], path: tuple[str, ...]) -> SpecT:

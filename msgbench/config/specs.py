@@ -9,19 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from msgbench.config.base import Spec, check_resolution, fingerprint_of
 from msgbench.config.keep import as_words, check_words
+from msgbench.config.model import ModelSpec
 from msgbench.config.objective import EmaSpec, LossSpec, OptimizerSpec
 from msgbench.errors import ConfigError
-from msgbench.units import kimg_to_nimg, scales
+from msgbench.units import kimg_to_nimg
 
 # Bumped by hand when the same spec would give other bits: it is part of every fingerprint, so that
 # a changed format is a new run folder and never overwrites what cost compute time.
@@ -70,42 +65,6 @@ class DatasetSpec(Spec):
         """Fingerprint of the recipe (not of the pixels: that one stands in the store's manifest)."""
         payload = self.model_dump(mode="json", exclude={"path", "mirror"})
         return fingerprint_of({"format": DATASET_FORMAT, "dataset": payload})
-
-
-class ModelSpec(Spec):
-    """Generator and discriminator (paper, Tables 6 and 7)."""
-
-    family: Literal["progan"] = Field(description="base architecture: `progan` = MSG-ProGAN")
-    resolution: int = Field(description="side of the largest images; filled in from the dataset")
-    latent_size: int = Field(default=512, ge=1, description="length of z (paper, section 3.1: 512)")
-    fmap_base: int = Field(
-        default=8192, ge=1, description="channels at stage s = min(fmap_base / 2^s, fmap_max)"
-    )
-    fmap_max: int = Field(
-        default=512, ge=1, description="most channels of any layer before width_multiplier"
-    )
-    width_multiplier: float = Field(
-        default=1.0, gt=0, le=1, description="scales every channel count; 1 = as published"
-    )
-    combine: Literal["phi_simple"] = Field(
-        default="phi_simple",
-        description="how an image enters a discriminator block (paper, equation 11)",
-    )
-    mbstd_group_size: int = Field(
-        default=4,
-        ge=1,
-        description="samples per group of MinibatchStdDev (one layer in every block)",
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> ModelSpec:
-        check_resolution(self.resolution)
-        return self
-
-    @property
-    def scales(self) -> tuple[int, ...]:
-        """Resolutions of the generator's outputs, lowest first."""
-        return scales(self.resolution)
 
 
 class TrainingSpec(Spec):
@@ -201,8 +160,8 @@ class ExperimentSpec(Spec):
             raise ValueError(
                 f"seeds {list(self.seeds)} are not allowed; allowed: whole numbers from 0"
             )
-        group = min(self.model.mbstd_group_size, self.training.batch_size)
-        if self.training.batch_size % group:
+        group = min(self.model.mbstd_group_size or 1, self.training.batch_size)
+        if self.model.mbstd != "off" and self.training.batch_size % group:
             raise ValueError(
                 f"training.batch_size {self.training.batch_size} is not a multiple of "
                 f"model.mbstd_group_size {self.model.mbstd_group_size}"

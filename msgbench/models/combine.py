@@ -1,8 +1,8 @@
 """The combine functions phi(image, activation) of the discriminator (paper, equations 9 to 13).
 
 A combine function is a module, because some variants own weights; it says how many channels come
-out, and the block that follows is built for them. A new variant is a class here and a case in
-`make_combine`.
+out, and the block that follows is built for them. A new variant is a class here, a case in
+`make_combine` and one in `channels.discriminator_channels`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from msgbench.errors import ConfigError
 from msgbench.models.channels import RGB_CHANNELS
+from msgbench.models.layers import EqualizedConv2d
 
 
 class CombineFunction(nn.Module):
@@ -38,13 +39,60 @@ class PhiSimple(CombineFunction):
         return torch.cat([image.to(activation.dtype), activation], dim=1)
 
 
-def make_combine(name: str, activation_channels: int) -> CombineFunction:
+class PhiLinCat(CombineFunction):
+    """phi_lin_cat(x1, x2) = [r'(x1); x2]: the image through a 1x1 convolution first (equation 12).
+
+    r' makes `image_features` channels (the paper: half of the block's width), with a bias and no activation.
+    """
+
+    name = "phi_lin_cat"
+
+    def __init__(self, activation_channels: int, image_features: int) -> None:
+        super().__init__()
+        self.linear = EqualizedConv2d(RGB_CHANNELS, image_features, 1)
+        self.out_channels = image_features + activation_channels
+
+    def forward(self, image: Tensor, activation: Tensor) -> Tensor:
+        return torch.cat([self.linear(image.to(activation.dtype)), activation], dim=1)
+
+
+class PhiCatLin(CombineFunction):
+    """phi_cat_lin(x1, x2) = r'([x1; x2]): concatenation through a 1x1 convolution (equation 13).
+
+    r' gives as many channels as the activations have, without bias and activation, as in the authors' code.
+    """
+
+    name = "phi_cat_lin"
+
+    def __init__(self, activation_channels: int) -> None:
+        super().__init__()
+        concatenated = RGB_CHANNELS + activation_channels
+        self.linear = EqualizedConv2d(concatenated, activation_channels, 1, bias=False)
+        self.out_channels = activation_channels
+
+    def forward(self, image: Tensor, activation: Tensor) -> Tensor:
+        return self.linear(torch.cat([image.to(activation.dtype), activation], dim=1))
+
+
+COMBINE_FUNCTIONS = (PhiSimple.name, PhiLinCat.name, PhiCatLin.name)
+
+
+def make_combine(
+    name: str, activation_channels: int, image_features: int | None = None
+) -> CombineFunction:
     """The combine function `name` for a block whose activations have `activation_channels` channels.
 
+    `image_features`: channels that phi_lin_cat makes of the image; half of the activations' by default.
     Raises ConfigError for a name that is not built.
     """
     match name:
         case PhiSimple.name:
             return PhiSimple(activation_channels)
+        case PhiLinCat.name:
+            return PhiLinCat(
+                activation_channels, image_features or max(1, activation_channels // 2)
+            )
+        case PhiCatLin.name:
+            return PhiCatLin(activation_channels)
         case _:
-            raise ConfigError(f"model.combine is {name!r}; allowed: {PhiSimple.name}")
+            raise ConfigError(f"model.combine is {name!r}; allowed: {', '.join(COMBINE_FUNCTIONS)}")

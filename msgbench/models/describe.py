@@ -6,17 +6,21 @@ drift from the code. The pass runs on the meta device: shapes only, no memory, n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from msgbench.config import ModelSpec
 from msgbench.models.build import build_discriminator, build_generator
-from msgbench.models.combine import CombineFunction
+from msgbench.models.combine import CombineFunction, PhiCatLin, PhiLinCat
+from msgbench.models.generator import draw_noise
 from msgbench.models.layers import (
+    Blur,
+    ConvDownsample2d,
     EqualizedConv2d,
     EqualizedLinear,
     LatentConv4x4,
@@ -24,6 +28,10 @@ from msgbench.models.layers import (
     PixelNorm,
     UpsampleConv2d,
 )
+from msgbench.models.stylegan import AdaIN, Constant, NoiseBias
+
+# Layers with layers inside that are one operation (or one group of rows) in a table.
+_WHOLE = (CombineFunction, AdaIN)
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,9 @@ class LayerRow:
 def generator_table(spec: ModelSpec) -> list[LayerRow]:
     """The rows of Table 6 for `spec`, with a ToRGB row after every block."""
     with torch.device("meta"):
-        return layer_table(build_generator(spec), torch.empty(1, spec.latent_size))
+        G = build_generator(spec)
+        noise = draw_noise(G, 1, torch.Generator("cpu"), "meta")
+        return layer_table(G, torch.empty(1, spec.latent_size), noise)
 
 
 def discriminator_table(spec: ModelSpec) -> list[LayerRow]:
@@ -51,8 +61,8 @@ def discriminator_table(spec: ModelSpec) -> list[LayerRow]:
         return layer_table(build_discriminator(spec), images)
 
 
-def layer_table(module: nn.Module, inputs: Tensor | Sequence[Tensor]) -> list[LayerRow]:
-    """The operations of `module(inputs)` in the order in which they run.
+def layer_table(module: nn.Module, *inputs: Tensor | Sequence[Tensor]) -> list[LayerRow]:
+    """The operations of `module(*inputs)` in the order in which they run.
 
     `module` is a G or D of this package, and `inputs` are on its device. Raises TypeError when a
     layer of a kind that this table cannot name takes part.
@@ -60,12 +70,11 @@ def layer_table(module: nn.Module, inputs: Tensor | Sequence[Tensor]) -> list[La
     table = _Table()
     handles = [
         layer.register_forward_hook(partial(table.record, name))
-        for name, layer in module.named_modules()
-        if not list(layer.children())
+        for name, layer in _operations(module)
     ]
     try:
         with torch.no_grad():
-            module(inputs)
+            module(*inputs)
     finally:
         for handle in handles:
             handle.remove()
@@ -77,6 +86,24 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
+def _operations(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The layers of `module` that do something by themselves, with their names."""
+    if isinstance(module, _WHOLE) or not list(module.children()):
+        yield name, module
+        return
+    for part, child in module.named_children():
+        yield from _operations(child, f"{name}.{part}" if name else part)
+
+
+_OPERATION: dict[type[nn.Module], str] = {
+    Constant: "Constant",
+    NoiseBias: "Noise and bias",
+    AdaIN: "AdaIN",
+    MinibatchStdDev: "MinBatchStd",
+    Blur: "Blur 3 x 3",
+}
+
+
 class _Table:
     """Rows so far; blocks are numbered by the order in which their resolutions appear."""
 
@@ -84,24 +111,31 @@ class _Table:
         self.rows: list[LayerRow] = []
         self.resolutions: list[int] = []
 
-    def record(self, name: str, layer: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+    def record(self, name: str, layer: nn.Module, inputs: tuple[Any, ...], out: Tensor) -> None:
         """Add the row(s) of one layer; activations and norms belong to the row before them."""
         match layer:
+            case nn.Identity():
+                pass
             case nn.LeakyReLU():
                 self.rows[-1] = replace(self.rows[-1], activation="LReLU")
+            case nn.Tanh():
+                self.rows[-1] = replace(self.rows[-1], activation="Tanh")
             case PixelNorm() if self.rows:
                 self.rows[-1] = replace(self.rows[-1], normalisation="PixNorm")
             case PixelNorm():
                 # Table 6 starts with the latents, which stand in block 1 with the 4x4 layer.
                 self.rows.append(LayerRow(1, "Latent Vector", "Norm", _image_shape(out)))
             case CombineFunction():
-                self._add_raw_images(inputs[0])
-                self._add(f"Concat/{layer.name}", layer, out)
+                self._add_combined(layer, inputs[0], inputs[1], out)
             case UpsampleConv2d():
                 # One layer of ours, two rows of the paper's.
-                upsampled = inputs[0].shape[1], *out.shape[2:]
-                self.rows.append(LayerRow(self._block(out), "Upsample", "-", upsampled))
+                self._add_shape(self._block(out), "Upsample", (inputs[0].shape[1], *out.shape[2:]))
                 self._add("Conv 3 x 3", layer, out)
+            case ConvDownsample2d():
+                block = self._block(inputs[0])
+                convolved = (out.shape[1], *inputs[0].shape[2:])
+                self._add_shape(block, "Conv 3 x 3", convolved, count_parameters(layer))
+                self._add_shape(block, "AvgPool", out.shape[1:])
             case EqualizedConv2d() if name == "from_rgb":
                 self._add_raw_images(inputs[0])
                 self._add(f"FromRGB {self._block(out) - 1}", layer, out)
@@ -113,14 +147,44 @@ class _Table:
                 self._add(f"Conv {kernel} x {kernel}", layer, out, block=self._block(inputs[0]))
             case LatentConv4x4():
                 self._add("Conv 4 x 4", layer, out)
-            case MinibatchStdDev():
-                self._add("MinBatchStd", layer, out)
             case nn.AvgPool2d():
                 self._add("AvgPool", layer, out, block=self._block(inputs[0]))
+            case EqualizedLinear() if name.startswith("mapping."):
+                self._add("Fully Connected", layer, out, block=1)
             case EqualizedLinear():
                 self._add("Fully Connected", layer, out, "Linear", block=len(self.resolutions))
+            case Constant() | NoiseBias() | AdaIN() | MinibatchStdDev() | Blur():
+                self._add(_OPERATION[type(layer)], layer, out)
             case _:
                 raise TypeError(f"layer {name} ({type(layer).__name__}) has no row in layer tables")
+
+    def _add_combined(
+        self, phi: CombineFunction, image: Tensor, activation: Tensor, out: Tensor
+    ) -> None:
+        """Images, then the concatenation and the 1x1 convolution in the order of this phi."""
+        self._add_raw_images(image)
+        block, concatenation, parameters = (
+            self._block(out),
+            f"Concat/{phi.name}",
+            count_parameters(phi),
+        )
+        size = out.shape[2:]
+        match phi:
+            case PhiLinCat():
+                features = out.shape[1] - activation.shape[1]
+                self._add_shape(block, "Conv 1 x 1", (features, *size), parameters)
+                self._add_shape(block, concatenation, out.shape[1:])
+            case PhiCatLin():
+                both = image.shape[1] + activation.shape[1]
+                self._add_shape(block, concatenation, (both, *size))
+                self._add_shape(block, "Conv 1 x 1", out.shape[1:], parameters)
+            case _:
+                self._add_shape(block, concatenation, out.shape[1:], parameters)
+
+    def _add_shape(
+        self, block: int, operation: str, shape: Sequence[int], parameters: int = 0
+    ) -> None:
+        self.rows.append(LayerRow(block, operation, "-", tuple(shape), parameters=parameters))
 
     def _add_raw_images(self, images: Tensor) -> None:
         block = self._block(images)
@@ -141,7 +205,7 @@ class _Table:
             operation,
             activation,
             _image_shape(out),
-            parameters=sum(p.numel() for p in layer.parameters()),
+            parameters=count_parameters(layer),
         )
         self.rows.append(row)
 

@@ -1,4 +1,4 @@
-"""Layers of ProGAN that the paper builds on: equalised learning rate, PixNorm, MinBatchStd.
+"""Layers of ProGAN that the paper builds on: equalised learning rate, PixNorm, MinBatchStd, blur.
 
 A layer starts without usable parameters (all NaN) until `draw_parameters` fills them, or a snapshot
 is loaded into it: a network that nobody initialised cannot train unnoticed.
@@ -62,28 +62,55 @@ def leaky_relu() -> nn.LeakyReLU:
 
 
 class EqualizedLayer(nn.Module):
-    """What equalised layers share: a weight used as weight * gain / sqrt(fan_in), and a bias."""
+    """What equalised layers share: a weight used as weight * gain / sqrt(fan_in), and a bias.
+
+    With `lr_multiplier` weights are drawn wider by its inverse, and weight and bias are multiplied by it
+    when used: the layer starts as without it and learns so much slower (StyleGAN's mapping, 0.01).
+    """
 
     weight: nn.Parameter
     bias: nn.Parameter | None
 
     def __init__(
-        self, weight_shape: tuple[int, ...], *, fan_in: int, bias_size: int | None, gain: float
+        self,
+        weight_shape: tuple[int, ...],
+        *,
+        fan_in: int,
+        bias_size: int | None,
+        gain: float,
+        lr_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(_undrawn(*weight_shape))
         self.bias = None if bias_size is None else nn.Parameter(_undrawn(bias_size))
-        self.scale = gain / math.sqrt(fan_in)
+        self.scale = gain / math.sqrt(fan_in) * lr_multiplier
+        self.initial_std = 1 / lr_multiplier
+        self.lr_multiplier = lr_multiplier
+
+    def without_equalization(self) -> None:
+        """Move gain / sqrt(fan_in) from the use of the weight to its draw; before parameters are drawn.
+
+        The layer computes the same function at first, but large and small layers learn at other speeds.
+        """
+        self.initial_std *= self.scale / self.lr_multiplier
+        self.scale = self.lr_multiplier
 
     @property
     def scaled_weight(self) -> Tensor:
         """The weight that the layer works with."""
         return self.weight * self.scale
 
+    def scaled_bias(self, dtype: torch.dtype) -> Tensor | None:
+        """The bias that the layer works with, in `dtype`, or None."""
+        if self.bias is None:
+            return None
+        bias = self.bias if self.lr_multiplier == 1.0 else self.bias * self.lr_multiplier
+        return bias.to(dtype)
+
     @torch.no_grad()
     def draw_parameters(self, generator: torch.Generator) -> None:
-        """Weights from N(0, 1), biases 0."""
-        self.weight.normal_(generator=generator)
+        """Weights from N(0, 1) or what the class says, biases 0."""
+        self.weight.normal_(std=self.initial_std, generator=generator)
         if self.bias is not None:
             self.bias.zero_()
 
@@ -117,7 +144,7 @@ class EqualizedConv2d(EqualizedLayer):
         return self.weight.shape[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
+        bias = self.scaled_bias(x.dtype)
         return F.conv2d(x, self.scaled_weight.to(x.dtype), bias, padding=self.padding)
 
 
@@ -130,8 +157,10 @@ class UpsampleConv2d(EqualizedConv2d):
     products for each weight pair, in another order of rounding. `fused = False` does it step by step.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, gain: float = GAIN_LRELU) -> None:
-        super().__init__(in_channels, out_channels, 3, padding=1, gain=gain)
+    def __init__(
+        self, in_channels: int, out_channels: int, *, gain: float = GAIN_LRELU, bias: bool = True
+    ) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1, gain=gain, bias=bias)
         self.fused = True
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,26 +171,52 @@ class UpsampleConv2d(EqualizedConv2d):
         kernel = (
             kernel[:, :, 1:, 1:] + kernel[:, :, :-1, 1:] + kernel[:, :, 1:, :-1] + kernel[:, :, :-1, :-1]
         )  # fmt: skip
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.conv_transpose2d(x, kernel.to(x.dtype), bias, stride=2, padding=1)
+        return F.conv_transpose2d(
+            x, kernel.to(x.dtype), self.scaled_bias(x.dtype), stride=2, padding=1
+        )
+
+
+class ConvDownsample2d(EqualizedConv2d):
+    """3x3 convolution, then the mean of each 2x2 square: [N, in, H, W] -> [N, out, H/2, W/2].
+
+    The counterpart of `UpsampleConv2d`: from `FUSED_FROM` input pixels one convolution of stride 2 with a 4x4
+    kernel, 16 instead of 36 products for each output pixel and weight pair.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, gain: float = GAIN_LRELU) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1, gain=gain)
+        self.fused = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.fused or x.shape[-1] < FUSED_FROM:
+            return F.avg_pool2d(super().forward(x), 2)
+        # Each weight stands under the four pixels that are averaged: its kernel, moved and added up.
+        kernel = F.avg_pool2d(F.pad(self.scaled_weight, (1, 1, 1, 1)), 2, stride=1)
+        return F.conv2d(x, kernel.to(x.dtype), self.scaled_bias(x.dtype), stride=2, padding=1)
 
 
 class EqualizedLinear(EqualizedLayer):
     """Fully connected layer [N, in] -> [N, out], fan_in = in."""
 
     def __init__(
-        self, in_features: int, out_features: int, *, gain: float = GAIN_LRELU, bias: bool = True
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        gain: float = GAIN_LRELU,
+        bias: bool = True,
+        lr_multiplier: float = 1.0,
     ) -> None:
         super().__init__(
             (out_features, in_features),
             fan_in=in_features,
             bias_size=out_features if bias else None,
             gain=gain,
+            lr_multiplier=lr_multiplier,
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.linear(x, self.scaled_weight.to(x.dtype), bias)
+        return F.linear(x, self.scaled_weight.to(x.dtype), self.scaled_bias(x.dtype))
 
 
 class LatentConv4x4(EqualizedLayer):
@@ -204,7 +259,7 @@ class PixelNorm(nn.Module):
 class MinibatchStdDev(nn.Module):
     """Appends the mean standard deviation of a group of samples as one channel (ProGAN, section 3).
 
-    [N, C, H, W] -> [N, C + 1, H, W]. Groups hold G = min(group_size, N) samples and are strided, as
+    [N, C, H, W] -> [N, C + 1, H, W]. Groups hold G = min(group_size, N) samples (None: all N) and are strided, as
     in ProGAN's code: with M = N / G groups, group m is the samples {m, m + M, m + 2M, ...}. Each
     (c, h, w) gives sqrt(biased variance over the group + 1e-8); the mean of these over C, H, W is the
     value of the new channel for every sample of the group.
@@ -212,13 +267,13 @@ class MinibatchStdDev(nn.Module):
     Raises ConfigError when the batch cannot be split into whole groups.
     """
 
-    def __init__(self, group_size: int) -> None:
+    def __init__(self, group_size: int | None) -> None:
         super().__init__()
         self.group_size = group_size
 
     def forward(self, x: Tensor) -> Tensor:
         n, _, height, width = x.shape
-        group = min(self.group_size, n)
+        group = n if self.group_size is None else min(self.group_size, n)
         if n % group:
             raise ConfigError(
                 f"a batch of {n} images cannot be split into groups of "
@@ -230,6 +285,16 @@ class MinibatchStdDev(nn.Module):
         # The epsilon stands inside the root: its gradient stays finite where a group is constant.
         value = (variance + EPSILON).sqrt().mean(dim=(1, 2, 3), keepdim=True)
         return torch.cat([x, value.to(x.dtype).repeat(group, 1, height, width)], dim=1)
+
+
+class Blur(nn.Module):
+    """The binomial filter [1, 2, 1] x [1, 2, 1] / 16 on each channel, zero padded: [N, C, H, W] -> the same shape.
+
+    Two means of 2x2 squares are that filter, and differentiate twice without a depthwise convolution.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(F.avg_pool2d(x, 2, stride=1, padding=1), 2, stride=1)
 
 
 def _undrawn(*shape: int) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from msgbench.models.layers import UpsampleConv2d
+from msgbench.models.layers import ConvDownsample2d, UpsampleConv2d
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -27,9 +27,9 @@ def set_precision(network: nn.Module, precision: Precision) -> nn.Module:
 
 
 def fuse_upsampling(network: nn.Module, fused: bool) -> None:
-    """Have the upsampling convolutions of `network` run as one operation each, or step by step."""
+    """Have up- or downsampling and its convolution run as one operation each in `network`, or step by step."""
     for layer in network.modules():
-        if isinstance(layer, UpsampleConv2d):
+        if isinstance(layer, UpsampleConv2d | ConvDownsample2d):
             layer.fused = fused
 
 

@@ -85,6 +85,42 @@ CASES = [
         "methods.msg-progan.model.width_multiplier: 1.5 is not allowed; "
         "allowed: a number of at most 1.0",
     ),
+    (
+        "unknown connections",
+        {"methods": {"msg-progan": {"model": {"connections": "corse"}}}},
+        "methods.msg-progan.model.connections: 'corse' is not allowed; "
+        "allowed: none, coarse, middle, fine, all, or a list of resolutions",
+    ),
+    (
+        "a connection at a resolution that there is not",
+        experiment("model", connections=[4, 64]),
+        f"experiments.{E3}.model: connections name the resolution 64; allowed: 4, 8, 16, 32",
+    ),
+    (
+        "a family with what it has not",
+        experiment("model", family="stylegan", pixel_norm="after_3x3"),
+        f"experiments.{E3}.model: pixel_norm after_3x3 does not fit family stylegan; allowed: off",
+    ),
+    (
+        "a variant with another combine function",
+        experiment("model", variant="bmsg"),
+        f"experiments.{E3}.model: combine phi_simple does not fit variant bmsg; allowed: phi_lin_cat",
+    ),
+    (
+        "two rows of a table with equal discriminator inputs",
+        {
+            "experiments": {
+                E3: {"model": {"connections": "none"}},
+                "cifar10-msg-progan-lr0.001": {
+                    "model": {"connections": "fine"},
+                    "optimizer": {"lr": 0.003},
+                },
+            }
+        },
+        "tables.table3.rows.2.experiment: 'cifar10-msg-progan-lr0.001' is the same training as "
+        f"'{E3}': model.connections fine and none both mean [32] at 32 px; "
+        "give lists that differ, or a larger resolution",
+    ),
     ("unknown tier", {"tier": "smok"}, "tier: 'smok' is not allowed; allowed: smoke, mini, paper"),
     (
         "unknown choice",

@@ -4,32 +4,100 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from msgbench.config import ModelSpec
 
 
 @pytest.fixture
 def model_spec() -> Callable[..., ModelSpec]:
-    """A function (resolution, width_multiplier, mbstd_group_size, latent_size) -> ModelSpec."""
+    """A function (resolution, width_multiplier, mbstd_group_size, latent_size, other fields) -> ModelSpec."""
 
     def make(
         resolution: int,
         width_multiplier: float = 1.0,
-        mbstd_group_size: int = 4,
+        mbstd_group_size: int | None = 4,
         latent_size: int = 512,
+        family: str = "progan",
+        **more: Any,
     ) -> ModelSpec:
         return ModelSpec(
-            family="progan",
+            family=family,
             resolution=resolution,
             width_multiplier=width_multiplier,
             mbstd_group_size=mbstd_group_size,
             latent_size=latent_size,
+            **more,
         )
 
     return make
+
+
+class SlowLayers:
+    """The layers once more in numpy, float64, one sample of clarity for speed."""
+
+    @staticmethod
+    def conv(
+        x: np.ndarray, weight: np.ndarray, bias: np.ndarray | float, gain: float, pad: int
+    ) -> np.ndarray:
+        """Cross-correlation by a loop over kernel positions, equalised at run time."""
+        out_channels, in_channels, kernel, _ = weight.shape
+        x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+        size = x.shape[-1] - kernel + 1
+        out = np.zeros((len(x), out_channels, size, size))
+        for dy in range(kernel):
+            for dx in range(kernel):
+                window = x[:, :, dy : dy + size, dx : dx + size]
+                out += np.einsum("nihw,oi->nohw", window, weight[:, :, dy, dx])
+        shift = np.asarray(bias)[..., None, None] if np.ndim(bias) else bias
+        return out * gain / math.sqrt(in_channels * kernel**2) + shift
+
+    @staticmethod
+    def lrelu(x: np.ndarray) -> np.ndarray:
+        return np.where(x >= 0, x, 0.2 * x)
+
+    @staticmethod
+    def pixnorm(x: np.ndarray) -> np.ndarray:
+        return x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 1e-8)
+
+    @staticmethod
+    def up(x: np.ndarray) -> np.ndarray:
+        return x.repeat(2, axis=2).repeat(2, axis=3)
+
+    @staticmethod
+    def down(x: np.ndarray) -> np.ndarray:
+        return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
+
+    @staticmethod
+    def blur(x: np.ndarray) -> np.ndarray:
+        size = x.shape[-1]
+        padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        out = np.zeros_like(x)
+        for dy, a in enumerate((1, 2, 1)):
+            for dx, b in enumerate((1, 2, 1)):
+                out += a * b / 16 * padded[..., dy : dy + size, dx : dx + size]
+        return out
+
+    @staticmethod
+    def with_random_parameters(net: Any, names: tuple[str, ...] = ("bias",)) -> dict[str, Any]:
+        """Make `net` float64 with biases (or parameters whose names end in `names`) that matter; as numpy arrays."""
+        net.double()
+        generator = torch.Generator().manual_seed(11)
+        with torch.no_grad():
+            for name, parameter in net.named_parameters():
+                if name.endswith(names):
+                    parameter.normal_(generator=generator)
+        return {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+
+
+@pytest.fixture
+def slow() -> type[SlowLayers]:
+    """The twins of the layers in numpy."""
+    return SlowLayers
 
 
 @pytest.fixture

@@ -6,8 +6,16 @@ layers; activations, norms and pooling are below 1 %).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from msgbench.config import ExperimentSpec, LossSpec, ModelSpec
-from msgbench.models.channels import RGB_CHANNELS, channels
+from msgbench.models.channels import (
+    MAPPING_LAYERS,
+    RGB_CHANNELS,
+    channels,
+    discriminator_channels,
+)
 from msgbench.protocols import INCEPTION, SMALL, Protocol, get_protocol
 from msgbench.units import LOWEST_RESOLUTION
 
@@ -17,35 +25,66 @@ _FLOP_PER_MAC = 2
 _EXTRACTOR_FLOP = {INCEPTION: 11.4e9, SMALL: 0.06e9}
 
 
-def generator_macs(model: ModelSpec) -> int:
-    """Multiply-accumulates of one forward pass of G on one latent (paper, Table 6)."""
-    total = 0
-    before = model.latent_size
+@dataclass(frozen=True)
+class _Layer:
+    """A convolution or dense layer: its weights, how often each is used for one image, its other parameters."""
+
+    weights: int
+    uses: int = 1
+    others: int = 0
+
+
+def _generator_layers(model: ModelSpec) -> Iterator[_Layer]:
+    """The layers of G (paper, Table 6; StyleGAN with its mapping and the affine maps of its styles)."""
+    styled, latent = model.family == "stylegan", model.latent_size
+    if styled:
+        yield from [_Layer(latent**2, others=latent)] * MAPPING_LAYERS
+    before = latent
     for resolution in model.scales:
         width, pixels = channels(resolution, model), resolution**2
-        if resolution == LOWEST_RESOLUTION:
-            # A 4x4 convolution from one pixel: a dense layer to 16 pixels.
-            total += pixels * before * width + pixels * 9 * width * width
+        biases = 0 if styled else width
+        if resolution > LOWEST_RESOLUTION:
+            yield _Layer(9 * before * width, pixels, biases)
+        elif styled:
+            yield _Layer(0, others=16 * width)  # the constant
         else:
-            total += pixels * 9 * (before * width + width * width)
-        total += pixels * width * RGB_CHANNELS
+            # A 4x4 convolution from one pixel: a dense layer to 16 pixels.
+            yield _Layer(16 * before * width, others=biases)
+        yield _Layer(9 * width**2, pixels, biases)
+        if styled:
+            # Of each of two layers: scale and shift from w; noise weights and biases of the channels.
+            yield from [_Layer(2 * latent * width, others=2 * width + 2 * width)] * 2
+        yield _Layer(RGB_CHANNELS * width, pixels, RGB_CHANNELS)
         before = width
-    return total
+
+
+def _discriminator_layers(model: ModelSpec) -> Iterator[_Layer]:
+    """The layers of D (paper, Table 7) with its connections and combine function."""
+    blocks = discriminator_channels(model)
+    first = blocks[0].activation
+    yield _Layer(RGB_CHANNELS * first, model.resolution**2, first)
+    for block in blocks:
+        pixels, width, out = block.resolution**2, block.width, block.out
+        if block.image_features is not None:  # phi_lin_cat
+            yield _Layer(RGB_CHANNELS * block.image_features, pixels, block.image_features)
+        elif block.resolution in model.connected[:-1] and model.combine == "phi_cat_lin":
+            yield _Layer((block.activation + RGB_CHANNELS) * block.combined, pixels)
+        yield _Layer(9 * (block.combined + int(block.mbstd)) * width, pixels, width)
+        if block.resolution == LOWEST_RESOLUTION:
+            yield _Layer(16 * width * out, others=out)  # 4x4 valid convolution
+            yield _Layer(out, others=1)
+        else:
+            yield _Layer(9 * width * out, pixels, out)
+
+
+def generator_macs(model: ModelSpec) -> int:
+    """Multiply-accumulates of one forward pass of G on one latent."""
+    return sum(layer.weights * layer.uses for layer in _generator_layers(model))
 
 
 def discriminator_macs(model: ModelSpec) -> int:
-    """Multiply-accumulates of one forward pass of D on one image pyramid (paper, Table 7, phi_simple)."""
-    top = model.resolution
-    total = top**2 * RGB_CHANNELS * channels(top, model)
-    for resolution in reversed(model.scales):
-        width, pixels = channels(resolution, model), resolution**2
-        combined = width if resolution == top else width + RGB_CHANNELS
-        total += pixels * 9 * (combined + 1) * width  # one more channel: MinBatchStd
-        if resolution == LOWEST_RESOLUTION:
-            total += pixels * width * width + width  # 4x4 valid convolution, dense layer
-        else:
-            total += pixels * 9 * width * channels(resolution // 2, model)
-    return total
+    """Multiply-accumulates of one forward pass of D on one image pyramid."""
+    return sum(layer.weights * layer.uses for layer in _discriminator_layers(model))
 
 
 def training_flops(model: ModelSpec, loss: LossSpec) -> float:
@@ -65,31 +104,13 @@ def training_flops(model: ModelSpec, loss: LossSpec) -> float:
 
 
 def generator_parameters(model: ModelSpec) -> int:
-    """Weights and biases of G (paper, Table 6)."""
-    total, before = 0, model.latent_size
-    for resolution in model.scales:
-        width = channels(resolution, model)
-        first = 16 if resolution == LOWEST_RESOLUTION else 9
-        total += first * before * width + width + 9 * width**2 + width
-        total += (width + 1) * RGB_CHANNELS
-        before = width
-    return total
+    """Parameters of G."""
+    return sum(layer.weights + layer.others for layer in _generator_layers(model))
 
 
 def discriminator_parameters(model: ModelSpec) -> int:
-    """Weights and biases of D (paper, Table 7, phi_simple)."""
-    top = model.resolution
-    total = (RGB_CHANNELS + 1) * channels(top, model)
-    for resolution in model.scales:
-        width = channels(resolution, model)
-        combined = width if resolution == top else width + RGB_CHANNELS
-        total += 9 * (combined + 1) * width + width  # one more channel: MinBatchStd
-        if resolution == LOWEST_RESOLUTION:
-            total += 16 * width**2 + width + width + 1  # 4x4 valid convolution, dense layer
-        else:
-            out = channels(resolution // 2, model)
-            total += 9 * width * out + out
-    return total
+    """Parameters of D."""
+    return sum(layer.weights + layer.others for layer in _discriminator_layers(model))
 
 
 def lengths(spec: ExperimentSpec, every_kimg: float) -> list[int]:
