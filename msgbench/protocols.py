@@ -79,6 +79,17 @@ PROTOCOLS: dict[str, Protocol] = _declare(
         INCEPTION,
         splits=1,
     ),
+    # The first version's script for its flowers.
+    Protocol(
+        "is5k",
+        1,
+        "is",
+        "Inception Score, 5,000 images, 10 splits",
+        5_000,
+        5_000,
+        INCEPTION,
+        splits=10,
+    ),
     Protocol(
         "fid50k_full", 1, "fid", "FID, 50,000 images against all reals", 50_000, None, INCEPTION
     ),
@@ -132,6 +143,26 @@ PROTOCOLS: dict[str, Protocol] = _declare(
         SMALL,
         kid_subsets=100,
         kid_subset_size=500,
+    ),
+    # For the shortest trainings of the smoke tier, which only show that everything runs.
+    Protocol(
+        "is500_small",
+        1,
+        "is",
+        "IS by small-cifar10-v1, 500 images, 5 splits",
+        500,
+        500,
+        SMALL,
+        splits=5,
+    ),
+    Protocol(
+        "fid500_small",
+        1,
+        "fid",
+        "FID by small-cifar10-v1, 500 images against all reals",
+        500,
+        None,
+        SMALL,
     ),
 )
 

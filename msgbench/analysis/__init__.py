@@ -6,6 +6,8 @@ This module imports no plotting library, so that the workflow can ask `figures_o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgbench.config import Benchmark
 from msgbench.protocols import get_protocol
 
@@ -13,19 +15,20 @@ from msgbench.protocols import get_protocol
 FIRST_TRAINING = "cifar10-first-training"
 
 
-def figures_of(benchmark: Benchmark) -> tuple[str, ...]:
-    """Names of the figures of a benchmark: `<table>`, `<table>-fid` and `<table>-losses` for each table.
+def figures_of(benchmark: Benchmark, tables: Iterable[str] | None = None) -> tuple[str, ...]:
+    """Names of the figures of `tables` (None: of all, also those outside the target `all`)."""
+    chosen = benchmark.tables if tables is None else tables
+    return tuple(figure for table in chosen for figure in figures_of_table(benchmark, table))
+
+
+def figures_of_table(benchmark: Benchmark, name: str) -> tuple[str, ...]:
+    """Names of the figures of one table: `<table>`, `<table>-fid` and `<table>-losses`.
 
     `<table>` plots the table's own score over the images shown; a table whose score is not FID but
     that measures FID beside it has `<table>-fid` too.
     """
-    names: list[str] = []
-    for name, table in benchmark.tables.items():
-        names.append(name)
-        if fid_protocol(benchmark, name) not in (None, table.protocol):
-            names.append(f"{name}-fid")
-        names.append(f"{name}-losses")
-    return tuple(names)
+    with_fid = fid_protocol(benchmark, name) not in (None, benchmark.tables[name].protocol)
+    return (name, *((f"{name}-fid",) if with_fid else ()), f"{name}-losses")
 
 
 def fid_protocol(benchmark: Benchmark, table: str) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -217,17 +217,19 @@ class Collection:
         return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
 
 
-def collect(benchmark: Benchmark, layout: Layout) -> Collection:
-    """Read what exists of `benchmark` below `layout`.
+def collect(
+    benchmark: Benchmark, layout: Layout, tables: Sequence[str] | None = None
+) -> Collection:
+    """Read what exists of `tables` of `benchmark` (None: those of the target `all`) below `layout`.
 
     Raises ResultsError for a record that is broken, of another schema or of another run.
     """
     datasets = {
         name: read_dataset(benchmark, benchmark.dataset(name), layout)
-        for name in benchmark.table_datasets()
+        for name in benchmark.table_datasets(tables)
     }
     runs = []
-    for experiment in benchmark.table_experiments():
+    for experiment in benchmark.table_experiments(tables):
         spec = benchmark.experiment(experiment)
         for seed in spec.seeds:
             plan = benchmark.run(experiment, seed)

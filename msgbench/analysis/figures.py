@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from msgbench.analysis import fid_protocol, figures_of
+from msgbench.analysis import fid_protocol, figures_of, figures_of_table
 from msgbench.analysis.collect import Collection, Dataset, Run, collect
 from msgbench.analysis.tables import METRIC_NAMES, Row, Table, build_table, number
 from msgbench.config import Benchmark
@@ -151,7 +151,8 @@ def make_figure(benchmark: Benchmark, layout: Layout, name: str, out: Path) -> P
 
     Raises ResultsError when `figures_of(benchmark)` has no such figure.
     """
-    plot = build_plot(collect(benchmark, layout), name)
+    shown = [table for table in benchmark.tables if name in figures_of_table(benchmark, table)]
+    plot = build_plot(collect(benchmark, layout, shown), name)
     write_text(out.with_suffix(".csv"), plot_frame(plot).to_csv(index=False, lineterminator="\n"))
     save_png(plot, out, PNG_DPI)
     return out
@@ -166,17 +167,18 @@ def save_png(plot: Plot, out: Path, dpi: int) -> None:
 def build_plot(collection: Collection, name: str) -> Plot:
     """The data of the figure called `name`; ResultsError when there is no such figure."""
     benchmark = collection.benchmark
-    if name not in figures_of(benchmark):
-        raise ResultsError(f"figure {name}: no such figure{nearest(name, figures_of(benchmark))}")
     for table_name in benchmark.tables:
+        if name not in figures_of_table(benchmark, table_name):
+            continue
+        table = build_table(collection, table_name)
         if name == f"{table_name}-losses":
-            return _losses(build_table(collection, table_name), name)
-        if name == f"{table_name}-fid":
-            protocol = fid_protocol(benchmark, table_name)
-            assert protocol is not None
-            return _scores(build_table(collection, table_name), name, get_protocol(protocol))
-    table = build_table(collection, name)
-    return _scores(table, name, table.protocol)
+            return _losses(table, name)
+        protocol = fid_protocol(benchmark, table_name)
+        if name == f"{table_name}-fid" and protocol is not None:
+            return _scores(table, name, get_protocol(protocol))
+        return _scores(table, name, table.protocol)
+    known = figures_of(benchmark)
+    raise ResultsError(f"figure {name}: no such figure{nearest(name, known)}")
 
 
 def _scores(table: Table, name: str, protocol: Protocol) -> Plot:

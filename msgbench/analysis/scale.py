@@ -11,15 +11,21 @@ from msgbench.units import kimg_to_nimg
 
 
 def training_departures(
-    spec: ExperimentSpec, dataset: Dataset, printed: dict[str, Printed]
+    spec: ExperimentSpec,
+    dataset: Dataset,
+    printed: dict[str, Printed],
+    published: ExperimentSpec | None = None,
 ) -> tuple[str, ...]:
     """How a training is smaller than, or other than, the row of the paper's table.
 
-    `printed` holds the row's printed cells by column (`real_images`, `learning_rate`).
+    `printed` holds the row's printed cells by column (`real_images`, `learning_rate`), `published` is the
+    experiment as config.yaml has it without the tier.
     """
     found = list(model_departures(spec.model))
-    shown, published = spec.training.total_nimg, _value(printed, "real_images")
-    if published is not None and shown < published:
+    if published is not None:
+        found += _resized(spec.model, published.model)
+    shown, stated = spec.training.total_nimg, _value(printed, "real_images")
+    if stated is not None and shown < stated:
         found.append(
             f"{count(shown)} real images shown instead of {printed['real_images'].printed}"
         )
@@ -51,6 +57,22 @@ def recipe_departures(spec: ExperimentSpec) -> tuple[str, ...]:
     if group != published:
         found.append(f"groups of {group or 'all'} in MinBatchStd instead of {published or 'all'}")
     return tuple(found)
+
+
+def _resized(ours: ModelSpec, published: ModelSpec) -> list[str]:
+    """Smaller images, and which connections stand for the published ones there."""
+    if ours.resolution == published.resolution:
+        return []
+    found = [f"{ours.resolution} px instead of {published.resolution}"]
+    wanted = tuple(r for r in published.connected[:-1] if r < ours.resolution)
+    if ours.connected[:-1] != wanted:
+        levels = [_listed(model.connected[:-1]) for model in (ours, published)]
+        found.append(f"connections at {levels[0]} px stand for {levels[1]}")
+    return found
+
+
+def _listed(resolutions: tuple[int, ...]) -> str:
+    return ", ".join(map(str, resolutions)) or "no"
 
 
 def _plain(value: object) -> str:

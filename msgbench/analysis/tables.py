@@ -49,7 +49,7 @@ class Row:
 
     spec: TableRow
     label: str
-    """The method's name as printed."""
+    """The method's name as printed, or as config.yaml calls the row."""
     printed: dict[str, Printed]
     """The describing cells that the paper prints, by column."""
     paper: PaperNumber
@@ -161,7 +161,7 @@ def build_table(collection: Collection, name: str) -> Table:
 
 def make_table(benchmark: Benchmark, layout: Layout, table: str, out: Path) -> Path:
     """Write the table as CSV to `out` and as Markdown beside it (suffix .md); returns `out`."""
-    built = build_table(collect(benchmark, layout), table)
+    built = build_table(collect(benchmark, layout, [table]), table)
     write_text(out, table_frame(built, out.parent).to_csv(index=False, lineterminator="\n"))
     write_text(out.with_suffix(".md"), table_markdown(built))
     return out
@@ -169,23 +169,47 @@ def make_table(benchmark: Benchmark, layout: Layout, table: str, out: Path) -> P
 
 def _row(collection: Collection, table: str, index: int, protocol: Protocol) -> Row:
     spec = collection.benchmark.tables[table].rows[index]
-    try:
-        paper = cell(table, spec.reference, protocol.metric)
-    except KeyError:
-        raise ResultsError(
-            f"tables.{table}.rows.{index}.reference: the paper prints no {METRIC_NAMES[protocol.metric]} "
-            f"for {spec.reference!r} in {table}{nearest(spec.reference, rows_of(table))}"
-        ) from None
-    printed = {}
-    for column in _DESCRIBING:
-        try:
-            printed[column] = printed_value(table, spec.reference, column)
-        except KeyError:
-            continue
+    paper = _paper_number(collection.benchmark.tables[table], table, index, protocol)
+    printed = _described(collection.benchmark.tables[table], table, spec)
+    if spec.quoted:
+        label = spec.label or paper.row_label
+        return Row(spec, label, printed, paper, (), None, (), Verdict("quoted"))
     if spec.real_images is not None:
         return _real_row(collection, spec, paper, printed, protocol)
     assert spec.experiment is not None
     return _method_row(collection, spec, spec.experiment, paper, printed, protocol)
+
+
+def _paper_number(table: TableSpec, name: str, index: int, protocol: Protocol) -> PaperNumber:
+    """The score that the paper prints for a row; a dash for a row that it does not have."""
+    spec = table.rows[index]
+    numbers = table.numbers or name
+    if spec.reference is None:
+        return PaperNumber(
+            paper=table.paper, table=numbers, row="", row_label=spec.label or "", column=protocol.metric,
+            printed="-", unit=METRIC_NAMES[protocol.metric], origin="own", place="", note="not in the paper",
+        )  # fmt: skip
+    try:
+        return cell(numbers, spec.reference, protocol.metric, table.paper)
+    except KeyError:
+        known = rows_of(numbers, table.paper)
+        raise ResultsError(
+            f"tables.{name}.rows.{index}.reference: the paper prints no {METRIC_NAMES[protocol.metric]} "
+            f"for {spec.reference!r} in {numbers}{nearest(spec.reference, known)}"
+        ) from None
+
+
+def _described(table: TableSpec, name: str, spec: TableRow) -> dict[str, Printed]:
+    """The cells that describe a row, by column, as far as the paper prints them."""
+    printed = {}
+    for column in _DESCRIBING:
+        try:
+            printed[column] = printed_value(
+                table.numbers or name, spec.reference or "", column, table.paper
+            )
+        except KeyError:
+            continue
+    return printed
 
 
 def _real_row(
@@ -211,7 +235,8 @@ def _real_row(
         planned=None,
         reason=None if record else dataset.reason or f"not measured by {protocol.name}",
     )
-    return Row(spec, paper.row_label, printed, paper, (), record, departures, verdict)
+    label = spec.label or paper.row_label
+    return Row(spec, label, printed, paper, (), record, departures, verdict)
 
 
 def _method_row(
@@ -230,7 +255,12 @@ def _method_row(
             reason = "trained, no snapshot after 0 images was measured"
         seeds.append(SeedResult(run, picked, reason))
     plan = collection.benchmark.experiment(experiment)
-    departures = scale.training_departures(plan, collection.datasets[plan.dataset.name], printed)
+    departures = scale.training_departures(
+        plan,
+        collection.datasets[plan.dataset.name],
+        printed,
+        collection.benchmark.published.get(experiment),
+    )
     reasons = [seed.reason for seed in seeds if seed.reason]
     verdict = value_verdict(
         tier=collection.benchmark.tier,
@@ -242,7 +272,8 @@ def _method_row(
         planned=len(seeds),
         reason="; ".join(dict.fromkeys(reasons)) or None,
     )
-    return Row(spec, paper.row_label, printed, paper, tuple(seeds), None, departures, verdict)
+    label = spec.label or paper.row_label
+    return Row(spec, label, printed, paper, tuple(seeds), None, departures, verdict)
 
 
 def table_frame(table: Table, folder: Path) -> pd.DataFrame:
@@ -253,11 +284,11 @@ def table_frame(table: Table, folder: Path) -> pd.DataFrame:
 def _frame_row(table: Table, row: Row, folder: Path) -> dict[str, object]:
     protocol, tier = table.protocol, table.collection.benchmark.tier
     dataset = row.spec.real_images
-    if dataset is None:
+    if row.runs:
         dataset = row.runs[0].plan.spec.dataset.name
     cells: dict[str, object] = {
         "table": table.name,
-        "row": row.spec.reference,
+        "row": row.spec.reference or row.spec.label,
         "method": row.label,
         "experiment": row.spec.experiment,
         "dataset": dataset,
@@ -289,7 +320,7 @@ def _frame_row(table: Table, row: Row, folder: Path) -> dict[str, object]:
         "evaluations_per_run": " ".join(str(number) for number in sorted(evaluations)) or None,
         "verdict": str(row.verdict),
         "tier": tier,
-        "scaled_down": _scaled_down(table, row),
+        "scaled_down": None if row.spec.quoted else _scaled_down(table, row),
         "protocol": f"{protocol.name} v{protocol.version}",
         "extractor": protocol.extractor,
         "comparable_with_paper": "yes" if protocol.comparable_with_paper else "no",
@@ -297,7 +328,7 @@ def _frame_row(table: Table, row: Row, folder: Path) -> dict[str, object]:
     for name in table.spec.also:
         also = [pick(run.of(name)) for run in row.runs if run.gap(name) is None]
         if row.real is not None:
-            real = table.collection.datasets[dataset].of(name)
+            real = table.collection.datasets[dataset or ""].of(name)
             best = final = [real.value] if real else []
         else:
             best = [picked.best.value for picked in also if picked]
@@ -306,7 +337,8 @@ def _frame_row(table: Table, row: Row, folder: Path) -> dict[str, object]:
     trained = [run for run in row.runs if run.train is not None]
     beside = [record for run in row.runs for name in table.spec.also for record in run.of(name)]
     if row.real is not None:
-        beside = [r for n in table.spec.also if (r := table.collection.datasets[dataset].of(n))]
+        real_images = table.collection.datasets[dataset or ""]
+        beside = [r for n in table.spec.also if (r := real_images.of(n))]
     cells |= {
         "gpu_hours": round(row.gpu_hours, 4) if trained else None,
         "cpu_hours": round(row.cpu_hours, 4) if trained else None,

@@ -14,7 +14,7 @@ from msgbench.analysis.estimates import mean, standard_deviation
 from msgbench.config import Tier
 
 Kind = Literal[
-    "reproduced", "better", "worse", "inconclusive", "scaled", "not comparable", "not run"
+    "reproduced", "better", "worse", "inconclusive", "scaled", "not comparable", "not run", "quoted"
 ]
 
 FEWEST_SEEDS = 3
@@ -25,7 +25,8 @@ RULE = (
     "snapshot (the papers report the best, too) is within "
     "10 % of the printed number, or within two standard deviations over seeds if that is more; otherwise it is "
     "*better* or *worse*. Fewer seeds are *inconclusive*. Scaled-down runs are *scaled*, whatever their "
-    "number. Scores of another extractor than the paper’s are *not comparable*. What has no result is *not run*."
+    "number. Scores of another extractor than the paper’s are *not comparable*. What has no result is *not run*; "
+    "what the paper itself copied from another one is *quoted*."
 )
 
 

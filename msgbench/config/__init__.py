@@ -9,6 +9,7 @@ from msgbench.config.objective import GRADIENT_PENALTIES, EmaSpec, LossSpec, Opt
 from msgbench.config.patches import merge
 from msgbench.config.specs import (
     TIERS,
+    UNBUILT_SOURCES,
     DatasetSpec,
     EvaluationSpec,
     ExperimentSpec,
@@ -21,6 +22,7 @@ __all__ = [
     "GRADIENT_PENALTIES",
     "TASKS",
     "TIERS",
+    "UNBUILT_SOURCES",
     "Benchmark",
     "ClusterSpec",
     "DatasetSpec",

@@ -8,7 +8,7 @@ defaults, the tier's overlay of the method, the tier's overlay of the experiment
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from msgbench.config.cluster import ClusterSpec
 from msgbench.config.document import Document, Launcher, Overlay, TableSpec, WeightsSpec
 from msgbench.config.patches import merge
+from msgbench.config.rows import check_table
 from msgbench.config.sentences import nearest, sentence
 from msgbench.config.specs import DatasetSpec, ExperimentSpec, RunSpec, Tier
 from msgbench.errors import ConfigError
@@ -39,6 +40,8 @@ class Benchmark:
     tables: dict[str, TableSpec]
     cluster: ClusterSpec = field(default_factory=ClusterSpec)
     """What Slurm jobs ask for, the tier's overlay laid over."""
+    published: Mapping[str, ExperimentSpec] = field(default_factory=dict)
+    """The experiments as config.yaml's base has them, without the tier's overlay, where that is complete."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """What was changed of the config file for this benchmark, as a nested mapping."""
 
@@ -68,15 +71,22 @@ class Benchmark:
             spec=spec,
         )
 
-    def table_experiments(self) -> tuple[str, ...]:
-        """Experiments that a table names, in order of first use: what `all` trains."""
-        names = [row.experiment for table in self.tables.values() for row in table.rows]
-        return tuple(dict.fromkeys(name for name in names if name is not None))
+    def tables_of_all(self) -> tuple[str, ...]:
+        """Tables that the target `all` makes."""
+        return tuple(name for name, table in self.tables.items() if table.in_all)
 
-    def table_datasets(self) -> tuple[str, ...]:
-        """Datasets that the tables' experiments and real-images rows need, in order of first use."""
-        names = [row.real_images for table in self.tables.values() for row in table.rows]
-        names += [self.experiments[name].dataset.name for name in self.table_experiments()]
+    def table_experiments(self, tables: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Experiments that `tables` name (None: those of `all`), in order of first use."""
+        chosen = self.tables_of_all() if tables is None else tables
+        return tuple(
+            dict.fromkeys(name for table in chosen for name in self.tables[table].experiments)
+        )
+
+    def table_datasets(self, tables: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Datasets that experiments and real-images rows of `tables` (None: those of `all`) need, in order."""
+        chosen = self.tables_of_all() if tables is None else tuple(tables)
+        names = [row.real_images for table in chosen for row in self.tables[table].rows]
+        names += [self.experiments[name].dataset.name for name in self.table_experiments(chosen)]
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
@@ -189,6 +199,7 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
     experiments = {
         name: _experiment(name, document, layers, datasets) for name in document.experiments
     }
+    published = _published(document)
     tables = {
         name: _table(name, merge(entry, layers["tables"].get(name, {})), datasets, experiments)
         for name, entry in document.tables.items()
@@ -209,7 +220,24 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         experiments=experiments,
         tables=tables,
         cluster=document.cluster.merged(overlay.cluster),
+        published=published,
     )
+
+
+def _published(document: Document) -> dict[str, ExperimentSpec]:
+    """The experiments without any tier's overlay; those that only a tier completes are left out."""
+    bare = Overlay().model_dump(mode="json")
+    found = {}
+    for name in document.experiments:
+        try:
+            dataset = document.experiments[name]["dataset"]
+            # As published: without the stand-in that a missing path would choose.
+            entry = {**document.datasets[dataset], "stand_in": None}
+            datasets = {dataset: _dataset(dataset, entry)}
+            found[name] = _experiment(name, document, bare, datasets)
+        except (ConfigError, KeyError):
+            continue
+    return found
 
 
 def _check_protocols(document: Document) -> None:
@@ -305,26 +333,7 @@ def _table(
     experiments: dict[str, ExperimentSpec],
 ) -> TableSpec:
     table = _build(TableSpec, entry, ("tables", name))
-    for index, row in enumerate(table.rows):
-        where = f"tables.{name}.rows.{index}"
-        if (row.experiment is None) == (row.real_images is None):
-            raise ConfigError(f"{where}: give exactly one of experiment and real_images")
-        if row.experiment is not None:
-            if row.experiment not in experiments:
-                raise ConfigError(
-                    f"{where}.experiment: {row.experiment!r} is no experiment{nearest(row.experiment, experiments)}"
-                )
-            planned = experiments[row.experiment].evaluation.protocols
-            for protocol in (table.protocol, *table.also):
-                if protocol not in planned:
-                    raise ConfigError(
-                        f"{where}: {protocol} is not measured for experiment {row.experiment}; "
-                        f"its evaluation.protocols are {', '.join(planned)}"
-                    )
-        elif row.real_images not in datasets:
-            raise ConfigError(
-                f"{where}.real_images: {row.real_images!r} is no dataset{nearest(row.real_images, datasets)}"
-            )
+    check_table(name, table, datasets, experiments)
     return table
 
 

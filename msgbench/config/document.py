@@ -18,6 +18,9 @@ from msgbench.errors import ConfigError
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 
 Launcher = Literal["inline", "local", "slurm"]
+
+# The published paper, and its first version (arXiv:1903.06048v1).
+Paper = Literal["cvpr2020", "arxiv-v1"]
 LAUNCHERS: tuple[Launcher, ...] = get_args(Launcher)
 
 
@@ -59,13 +62,22 @@ ExperimentLayer = Annotated[dict[str, Any], Patch(ExperimentEntry)]
 
 
 class TableRow(Spec):
-    """One row of a table: the experiment (or the real images of a dataset) that it shows."""
+    """One row of a table: what it shows of ours, beside the paper's row `reference` where there is one."""
 
-    reference: str = Field(description="row key of this table in msgbench/reference")
+    reference: str | None = Field(
+        default=None, description="row key of this table in msgbench/reference"
+    )
+    label: str | None = Field(
+        default=None, description="the row's name; empty = as the paper prints it"
+    )
     experiment: str | None = Field(default=None, description="key under `experiments`")
     real_images: str | None = Field(
         default=None,
         description="key under `datasets`: the row is the score of the real images themselves",
+    )
+    quoted: bool = Field(
+        default=False,
+        description="the paper quotes the row from another paper: it is shown as printed, nothing is trained",
     )
 
 
@@ -73,6 +85,17 @@ class TableSpec(Spec):
     """One table of the paper: its rows in printed order and the protocol that fills its score column."""
 
     title: str
+    paper: Paper = Field(
+        default="cvpr2020", description="the published paper or its first version, `arxiv-v1`"
+    )
+    numbers: str | None = Field(
+        default=None,
+        description="where the paper's numbers stand in msgbench/reference (`table1` to `table5`, `text`); "
+        "empty = under the table's own name",
+    )
+    in_all: bool = Field(
+        default=True, description="false: not part of the target `all`, only of its own"
+    )
     protocol: str = Field(
         description="name from msgbench/protocols.py that the table's score comes from"
     )
@@ -80,6 +103,11 @@ class TableSpec(Spec):
         default=(), description="protocols whose scores stand beside it"
     )
     rows: Annotated[tuple[TableRow, ...], Field(strict=False)] = Field(min_length=1)
+
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """The experiments of its rows, in order."""
+        return tuple(row.experiment for row in self.rows if row.experiment is not None)
 
 
 TableLayer = Annotated[dict[str, Any], Patch(TableSpec)]

@@ -26,14 +26,21 @@ DATASET_FORMAT = 1
 Tier = Literal["smoke", "mini", "paper"]
 TIERS: tuple[Tier, ...] = ("smoke", "mini", "paper")
 
+Source = Literal[
+    "embedded", "cifar10", "oxford_flowers", "celeba_hq", "ffhq", "celeba", "lsun_bedrooms"
+]
+# Recipes that experiments name and plan with; reading their images is refused in one sentence.
+UNBUILT_SOURCES = ("oxford_flowers", "celeba_hq", "ffhq", "celeba", "lsun_bedrooms")
+
 
 class DatasetSpec(Spec):
     """One dataset: where its images come from and how they are used in training."""
 
     name: str = Field(description="the dataset's key under `datasets` in config.yaml")
-    source: Literal["embedded", "cifar10"] = Field(
+    source: Source = Field(
         description="recipe that reads the images: `cifar10` (official binary or python form, "
-        "tarball or folder, or a folder of images) or `embedded` (drawn by msgbench itself, a stand-in)"
+        "tarball or folder, or a folder of images) or `embedded` (drawn by msgbench itself, a stand-in); "
+        f"{', '.join(UNBUILT_SOURCES)} are declared, but not built yet"
     )
     path: str | None = Field(
         default=None, description="where your copy of the dataset lies; not part of any fingerprint"

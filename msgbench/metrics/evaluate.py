@@ -156,7 +156,8 @@ class _RealEvaluation:
         for protocol in self.protocols:
             if protocol.metric != "is":
                 continue
-            count = real_count(self.store, protocol)
+            # A dataset smaller than the protocol's number is measured whole; the record says on how many.
+            count = min(len(self.store), protocol.num_real or len(self.store))
             identity = self._identity(protocol, {"source": "real images", "count": count})
             record = _current(known, identity)
             if record is None:

@@ -191,14 +191,12 @@ if workflow.is_main_process:
 
 
 def experiments_of(table):
-    return [row.experiment for row in benchmark.tables[table].rows if row.experiment]
+    return benchmark.table_experiments([table])
 
 
 def datasets_of(table):
     """Datasets that `table` shows: as real images, or as what its experiments are trained on."""
-    rows = benchmark.tables[table].rows
-    names = [row.real_images or benchmark.experiments[row.experiment].dataset.name for row in rows]
-    return list(dict.fromkeys(names))
+    return benchmark.table_datasets([table])
 
 
 def real_protocols(dataset):
@@ -235,7 +233,7 @@ def published_from(wildcards):
 
 def table_of(figure):
     """The table that `figure` belongs to: figures are called `<table>` or `<table>-<what>`."""
-    return max((name for name in benchmark.tables if figure.startswith(name)), key=len)
+    return next(name for name in benchmark.tables if figure in figures_of(benchmark, [name]))
 
 
 # Digests of the sources of rooms that are cheap to run again.

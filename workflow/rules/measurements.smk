@@ -4,7 +4,7 @@
 
 rule measurements:
     input:
-        [measured_for(table) for table in benchmark.tables],
+        [measured_for(table) for table in benchmark.tables_of_all()],
     message:
         "target measurements"
 

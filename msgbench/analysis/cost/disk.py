@@ -32,7 +32,15 @@ _STATS_BYTES, _RECORD_BYTES = 1_000, 3_500
 # Features of the layer that FID and KID use.
 _FEATURES = {INCEPTION: 2048, SMALL: 128}
 # Images of a source as published, where the spec does not say how many are used.
-_PUBLISHED_IMAGES = {("cifar10", "train"): 50_000, ("cifar10", "test"): 10_000}
+_PUBLISHED_IMAGES = {
+    ("cifar10", "train"): 50_000,
+    ("cifar10", "test"): 10_000,
+    ("oxford_flowers", "train"): 8_189,
+    ("celeba_hq", "train"): 30_000,
+    ("ffhq", "train"): 70_000,
+    ("celeba", "train"): 202_599,
+    ("lsun_bedrooms", "train"): 3_033_042,
+}
 
 
 @dataclass(frozen=True)

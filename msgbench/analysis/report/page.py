@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -239,12 +239,13 @@ class Page:
 def page_of(collection: Collection, folder: Path) -> Page:
     """The page about everything in `collection`; links are relative to `folder`, the page's own."""
     benchmark = collection.benchmark
-    tables = [build_table(collection, name) for name in benchmark.tables]
+    shown = benchmark.tables_of_all()
+    tables = [build_table(collection, name) for name in shown]
     protocols = _protocols(collection)
     origins = list(_provenances(collection))
     return Page(
         tier=benchmark.tier,
-        title="; ".join(table.spec.title for table in tables),
+        title=_title(tables),
         statement=_statement(tables, benchmark.tier),
         facts=_facts(collection, origins),
         held=_held(collection, tables),
@@ -252,7 +253,7 @@ def page_of(collection: Collection, folder: Path) -> Page:
         rule=_emphasised(RULE),
         missing=collection.missing(),
         tables=tuple(_table(table, collection, folder) for table in tables),
-        figures=tuple(_figure(name, collection, folder) for name in figures_of(benchmark)),
+        figures=tuple(_figure(name, collection, folder) for name in figures_of(benchmark, shown)),
         protocols=protocols,
         extractors=_extractors(collection),
         runs=tuple(_run(run, protocols, folder) for run in collection.runs),
@@ -265,6 +266,13 @@ def page_of(collection: Collection, folder: Path) -> Page:
         versions=_versions(origins),
         commands=_commands(collection),
     )
+
+
+def _title(tables: Sequence[Table]) -> str:
+    """One table's own title, or the names of several: `Table 2; Table 3`."""
+    if len(tables) == 1:
+        return tables[0].spec.title
+    return "; ".join(dict.fromkeys(table.spec.title.partition(":")[0] for table in tables))
 
 
 def _statement(tables: Iterable[Table], tier: str) -> str:
@@ -344,7 +352,7 @@ def _dataset_line(dataset: Dataset) -> str:
     return f"{dataset.spec.name}: {images}{kind}"
 
 
-def _held(collection: Collection, tables: Iterable[Table]) -> tuple[str, ...]:
+def _held(collection: Collection, tables: Sequence[Table]) -> tuple[str, ...]:
     runs = collection.runs
     complete = [run for run in runs if run.reason is None]
     sentences = [f"{len(complete)} of {len(runs)} planned runs are trained and measured."]
@@ -360,11 +368,12 @@ def _held(collection: Collection, tables: Iterable[Table]) -> tuple[str, ...]:
             sentences.append(
                 f"{lower} of {len(ends)} runs end with a lower FID ({name}) than their untrained generator."
             )
+    several = len(list(tables)) > 1
     for table in tables:
-        for sentence in _learned(table):
-            sentences.append(sentence)
-        for sentence in _spread(table):
-            sentences.append(sentence)
+        if not several:  # else the tables say it, row by row
+            sentences += _learned(table)
+        prefix = f"{table.spec.title.partition(':')[0]}: " if several else ""
+        sentences += [prefix + sentence for sentence in _spread(table)]
     return tuple(sentences)
 
 
@@ -396,9 +405,15 @@ def _spread(table: Table) -> Iterator[str]:
         return
     means = [sum(row.best) / len(row.best) for row in rows]
     printed = [row.paper.value for row in rows if row.paper.value is not None]
-    yield (
+    best = (
         f"Best {table.metric} by {table.protocol.extractor} of {len(rows)} methods: {number(min(means))} to "
-        f"{number(max(means))}. The paper prints {number(min(printed))} to {number(max(printed))} by Inception"
+        f"{number(max(means))}."
+    )
+    if not printed:
+        yield best
+        return
+    yield (
+        f"{best} The paper prints {number(min(printed))} to {number(max(printed))} by Inception"
         + ("." if table.protocol.comparable_with_paper else "; the two do not compare.")
     )
 
@@ -466,7 +481,8 @@ def _figure(name: str, collection: Collection, folder: Path) -> PageFigure:
 
 def _protocols(collection: Collection) -> tuple[Protocol, ...]:
     names: list[str] = []
-    for table in collection.benchmark.tables.values():
+    for name in collection.benchmark.tables_of_all():
+        table = collection.benchmark.tables[name]
         names += [table.protocol, *table.also]
     return tuple(get_protocol(name) for name in dict.fromkeys(names))
 
@@ -790,8 +806,9 @@ def _commands(collection: Collection) -> tuple[Command, ...]:
                 ),
             )
         )
-    again = [step_command(f"table {name}", changes) for name in benchmark.tables]
-    again += [step_command(f"figure {name}", changes) for name in figures_of(benchmark)]
+    shown = benchmark.tables_of_all()
+    again = [step_command(f"table {name}", changes) for name in shown]
+    again += [step_command(f"figure {name}", changes) for name in figures_of(benchmark, shown)]
     commands.append(
         Command(
             "Tables, figures and this page, from the records",

@@ -1,0 +1,58 @@
+"""Whether the rows of a table name what exists and differ from each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgbench.config.document import TableSpec
+from msgbench.config.sentences import nearest
+from msgbench.config.specs import DatasetSpec, ExperimentSpec
+from msgbench.errors import ConfigError
+
+
+def check_table(
+    name: str,
+    table: TableSpec,
+    datasets: Mapping[str, DatasetSpec],
+    experiments: Mapping[str, ExperimentSpec],
+) -> None:
+    """Raise ConfigError, with the row's key, for what the form of `table` alone does not show."""
+    for index, row in enumerate(table.rows):
+        where = f"tables.{name}.rows.{index}"
+        if sum((row.experiment is not None, row.real_images is not None, row.quoted)) != 1:
+            raise ConfigError(f"{where}: give exactly one of experiment, real_images and quoted")
+        if row.reference is None and row.label is None:
+            raise ConfigError(f"{where}: give reference or label")
+        if row.quoted and row.reference is None:
+            raise ConfigError(f"{where}: a quoted row needs its reference")
+        if row.experiment is not None:
+            if row.experiment not in experiments:
+                raise ConfigError(
+                    f"{where}.experiment: {row.experiment!r} is no experiment{nearest(row.experiment, experiments)}"
+                )
+            planned = experiments[row.experiment].evaluation.protocols
+            for protocol in (table.protocol, *table.also):
+                if protocol not in planned:
+                    raise ConfigError(
+                        f"{where}: {protocol} is not measured for experiment {row.experiment}; "
+                        f"its evaluation.protocols are {', '.join(planned)}"
+                    )
+        elif row.real_images is not None and row.real_images not in datasets:
+            raise ConfigError(
+                f"{where}.real_images: {row.real_images!r} is no dataset{nearest(row.real_images, datasets)}"
+            )
+    _require_different(f"tables.{name}", [(e, experiments[e]) for e in table.experiments])
+
+
+def _require_different(where: str, shown: list[tuple[str, ExperimentSpec]]) -> None:
+    """Refuse a table of which two rows are the same training under two names."""
+    first: dict[str, str] = {}
+    for name, spec in shown:
+        other = first.setdefault(spec.fingerprint, name)
+        if other != name:
+            inputs = ", ".join(str(resolution) for resolution in spec.model.connected)
+            raise ConfigError(
+                f"{where}: experiments {other} and {name} are the same training (the inputs of both discriminators "
+                f"are {inputs} px); allowed: rows that differ, for Table 4 by model.connections that differ at "
+                f"{spec.model.resolution} px"
+            )
