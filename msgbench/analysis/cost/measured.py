@@ -28,10 +28,12 @@ Device = str
 
 def step_key(spec: Mapping[str, Any]) -> Key:
     """What decides the time of a step on a device, of a spec as JSON."""
-    training = spec["training"]
+    training, loss = spec["training"], spec["loss"]
     payload = {
         "model": spec["model"],
-        "penalty": spec["loss"]["gp_weight"] > 0,
+        "penalty": loss.get("penalty", "gradient_penalty"),
+        "relativistic": loss["adversarial"].startswith("ra_"),
+        "optimizer": spec["optimizer"]["algorithm"],
         "precision": training.get("precision", "float32"),
         "batch_size": training["batch_size"],
         "num_threads": training["num_threads"],
