@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from msgbench.config.cluster import ClusterSpec
 from msgbench.config.document import Document, Launcher, Overlay, TableSpec, WeightsSpec
 from msgbench.config.patches import merge
-from msgbench.config.rows import check_table
+from msgbench.config.rows import check_table, require_different
 from msgbench.config.sentences import nearest, sentence
 from msgbench.config.specs import DatasetSpec, ExperimentSpec, RunSpec, Tier
 from msgbench.errors import ConfigError
@@ -209,7 +209,7 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         for name in experiments
     }
     for name, table in tables.items():
-        _refuse_equal_inputs(name, table, experiments, stated)
+        require_different(name, table, experiments, stated)
     return Benchmark(
         tier=document.tier,
         results=document.results,
@@ -335,31 +335,6 @@ def _table(
     table = _build(TableSpec, entry, ("tables", name))
     check_table(name, table, datasets, experiments)
     return table
-
-
-def _refuse_equal_inputs(
-    name: str,
-    table: TableSpec,
-    experiments: Mapping[str, ExperimentSpec],
-    stated: Mapping[str, object],
-) -> None:
-    """Refuses two experiments of a table whose connections are stated otherwise and mean the same.
-
-    That happens when levels of connections have no scale of their own: at 32 px "fine" is "none".
-    """
-    seen: dict[str, str] = {}
-    for index, row in enumerate(table.rows):
-        if row.experiment is None:
-            continue
-        spec = experiments[row.experiment]
-        other = seen.setdefault(spec.fingerprint, row.experiment)
-        if stated[other] != stated[row.experiment]:
-            raise ConfigError(
-                f"tables.{name}.rows.{index}.experiment: {row.experiment!r} is the same training as {other!r}: "
-                f"model.connections {stated[row.experiment]} and {stated[other]} both mean "
-                f"{list(spec.model.connected)} at {spec.model.resolution} px; "
-                "give lists that differ, or a larger resolution"
-            )
 
 
 def _build(spec: type[SpecT], raw: dict[str, Any], path: tuple[str, ...]) -> SpecT:

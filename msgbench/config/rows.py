@@ -41,18 +41,32 @@ def check_table(
             raise ConfigError(
                 f"{where}.real_images: {row.real_images!r} is no dataset{nearest(row.real_images, datasets)}"
             )
-    _require_different(f"tables.{name}", [(e, experiments[e]) for e in table.experiments])
 
 
-def _require_different(where: str, shown: list[tuple[str, ExperimentSpec]]) -> None:
-    """Refuse a table of which two rows are the same training under two names."""
+def require_different(
+    name: str,
+    table: TableSpec,
+    experiments: Mapping[str, ExperimentSpec],
+    stated: Mapping[str, object],
+) -> None:
+    """Refuse a table of which two rows are the same training under two names.
+
+    That happens when levels of connections have no scale of their own: at 32 px "fine" is "none". `stated` are the
+    experiments' model.connections as written.
+    """
     first: dict[str, str] = {}
-    for name, spec in shown:
-        other = first.setdefault(spec.fingerprint, name)
-        if other != name:
-            inputs = ", ".join(str(resolution) for resolution in spec.model.connected)
-            raise ConfigError(
-                f"{where}: experiments {other} and {name} are the same training (the inputs of both discriminators "
-                f"are {inputs} px); allowed: rows that differ, for Table 4 by model.connections that differ at "
-                f"{spec.model.resolution} px"
-            )
+    for index, row in enumerate(table.rows):
+        if row.experiment is None:
+            continue
+        spec = experiments[row.experiment]
+        other = first.setdefault(spec.fingerprint, row.experiment)
+        if other == row.experiment:
+            continue
+        where = f"tables.{name}.rows.{index}.experiment: {row.experiment!r} is the same training as {other!r}"
+        if stated[other] == stated[row.experiment]:
+            raise ConfigError(f"{where}; allowed: rows that differ")
+        raise ConfigError(
+            f"{where}: model.connections {stated[row.experiment]} and {stated[other]} both mean "
+            f"{list(spec.model.connected)} at {spec.model.resolution} px; "
+            "give lists that differ, or a larger resolution"
+        )

@@ -28,6 +28,7 @@ from msgbench.training.steps import (
     draw_latents,
     generator_step,
     mixing,
+    noise_of,
     penalty_inputs,
 )
 
@@ -135,13 +136,15 @@ def _plain_step(nets: Networks, reals: Sequence[torch.Tensor], run: RunSpec) -> 
     spec, batch = run.spec.loss, len(reals[0])
     device = reals[0].device
     with torch.no_grad():
-        fakes = nets.G(draw_latents(run, batch, 0, "latents-d", device))
+        noise = noise_of(nets.G, run, batch, 0, "noise-d")
+        fakes = nets.G(draw_latents(run, batch, 0, "latents-d", device), noise)
     u, inputs = mixing(run, reals, 0), penalty_inputs(reals, run)
     d_loss = discriminator_loss(nets.D, inputs, fakes, u, spec, connected_scales(nets.D))
     nets.opt_D.zero_grad()
     d_loss.total.backward()
     nets.opt_D.step()
-    fake_scores = nets.D(nets.G(draw_latents(run, batch, 0, "latents-g", device)))
+    noise = noise_of(nets.G, run, batch, 0, "noise-g")
+    fake_scores = nets.D(nets.G(draw_latents(run, batch, 0, "latents-g", device), noise))
     real_scores = nets.D(reals) if spec.relativistic else None
     loss = g_loss(spec.adversarial, fake_scores, real_scores)
     nets.opt_G.zero_grad()

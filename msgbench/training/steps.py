@@ -14,6 +14,7 @@ from msgbench.data.pyramid import real_pyramid
 from msgbench.errors import TrainingError
 from msgbench.losses.adversarial import g_loss
 from msgbench.losses.discriminator import DiscriminatorLoss, discriminator_loss
+from msgbench.models.generator import draw_noise
 from msgbench.training.networks import Networks, seeded
 from msgbench.units import nimg_to_kimg
 
@@ -31,7 +32,7 @@ def discriminator_step(
     z = draw_latents(run, batch, cur_nimg, "latents-d", device)
     u = mixing(run, reals, cur_nimg)
     with torch.no_grad():
-        fakes = nets.G(z)
+        fakes = nets.G(z, noise_of(nets.G, run, batch, cur_nimg, "noise-d"))
     reals = penalty_inputs(reals, run)
     loss = discriminator_loss(nets.D, reals, fakes, u, run.spec.loss, connected_scales(nets.D))
     stats = discriminator_stats(loss)
@@ -59,8 +60,9 @@ def generator_step(
     device = next(nets.G.parameters()).device
     purpose = "latents-d" if spec.generator_batch == "reused" else "latents-g"
     z = draw_latents(run, batch, cur_nimg, purpose, device)
+    noise = noise_of(nets.G, run, batch, cur_nimg, "noise-g")
     with frozen(nets.D):
-        fakes = nets.G(z)
+        fakes = nets.G(z, noise)
         real_scores = None
         if spec.relativistic:
             assert reals is not None, f"{spec.adversarial} needs reals in the generator step"
@@ -110,6 +112,14 @@ def draw_latents(
         batch, run.spec.model.latent_size, generator=seeded(run.seed, cur_nimg, purpose)
     )
     return z.to(device)
+
+
+def noise_of(
+    G: nn.Module, run: RunSpec, batch: int, cur_nimg: int, purpose: str
+) -> tuple[Tensor, ...]:
+    """Noise of one moment for the layers of G that take any; never reused, also where latents are."""
+    device = next(G.parameters()).device
+    return tuple(draw_noise(G, batch, seeded(run.seed, cur_nimg, purpose), device))
 
 
 @contextmanager
