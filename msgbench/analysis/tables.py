@@ -161,7 +161,8 @@ def build_table(collection: Collection, name: str) -> Table:
 
 def make_table(benchmark: Benchmark, layout: Layout, table: str, out: Path) -> Path:
     """Write the table as CSV to `out` and as Markdown beside it (suffix .md); returns `out`."""
-    built = build_table(collect(benchmark, layout, [table]), table)
+    shown = [table] if table in benchmark.tables else []
+    built = build_table(collect(benchmark, layout, shown), table)
     write_text(out, table_frame(built, out.parent).to_csv(index=False, lineterminator="\n"))
     write_text(out.with_suffix(".md"), table_markdown(built))
     return out

@@ -49,7 +49,7 @@ def require_different(
     experiments: Mapping[str, ExperimentSpec],
     stated: Mapping[str, object],
 ) -> None:
-    """Refuse a table of which two rows are the same training under two names.
+    """Refuse two experiments of a table whose connections are stated otherwise and mean the same training.
 
     That happens when levels of connections have no scale of their own: at 32 px "fine" is "none". `stated` are the
     experiments' model.connections as written.
@@ -60,11 +60,9 @@ def require_different(
             continue
         spec = experiments[row.experiment]
         other = first.setdefault(spec.fingerprint, row.experiment)
-        if other == row.experiment:
+        if stated[other] == stated[row.experiment]:
             continue
         where = f"tables.{name}.rows.{index}.experiment: {row.experiment!r} is the same training as {other!r}"
-        if stated[other] == stated[row.experiment]:
-            raise ConfigError(f"{where}; allowed: rows that differ")
         raise ConfigError(
             f"{where}: model.connections {stated[row.experiment]} and {stated[other]} both mean "
             f"{list(spec.model.connected)} at {spec.model.resolution} px; "

@@ -24,13 +24,19 @@ _KINDS = {
 }
 
 
+# Names that a sentence lists before it only counts the rest.
+_MOST_NAMES = 12
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
     """`; did you mean X?` for the nearest of `known`, else the list of what is allowed."""
     names = sorted(known)
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; allowed: {', '.join(names) or 'none'}"
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES + 1 else ""
+    shown = names[:_MOST_NAMES] if more else names
+    return f"; allowed: {', '.join(shown) or 'none'}{more}"
 
 
 def sentence(error: ValidationError, model: type[BaseModel], prefix: tuple[str, ...]) -> str:

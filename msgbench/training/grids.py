@@ -26,7 +26,7 @@ ROWS = 6
 
 @torch.no_grad()
 def write_grids(run_dir: Path, run: RunSpec, G_ema: nn.Module, cur_nimg: int) -> None:
-    """One PNG a scale: 36 images (6 x 6) of the same latents and noise at all times; latents are the same for all methods."""
+    """One PNG a scale: 36 images (6 x 6) of the same latents and noise at all times."""
     device = next(G_ema.parameters()).device
     count = ROWS * COLUMNS
     z = torch.randn(

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from msgbench.analysis.tables import make_table, number, with_deviation
-from msgbench.config import TableRow
+from msgbench.analysis import figures_of
+from msgbench.analysis.collect import collect
+from msgbench.analysis.tables import (
+    Table,
+    build_table,
+    make_table,
+    number,
+    table_frame,
+    table_markdown,
+    with_deviation,
+)
+from msgbench.config import TableRow, TableSpec
 from msgbench.errors import ResultsError
 from msgbench.records import read_json
 
@@ -206,3 +217,55 @@ def test_with_deviation():
     assert with_deviation([]) == "–"
     assert with_deviation([4.0]) == "4.00"
     assert with_deviation([4.0, 5.0]) == f"4.50 ± {math.sqrt(0.5):.2f}"
+
+
+def brought(tree, name: str, **table: object) -> Table:
+    """A table of the tree's benchmark as if config.yaml had it."""
+    spec = TableSpec.model_validate({"title": "Any: thing", "protocol": "is2k_small", **table})
+    benchmark = replace(tree.benchmark, tables={**tree.benchmark.tables, name: spec})
+    return build_table(collect(benchmark, tree.layout, [name]), name)
+
+
+def test_quoted_rows_show_the_paper_s_number_and_nothing_of_ours(make_tree) -> None:
+    full = make_tree("smoke").complete()
+    rows = [
+        {"reference": "cifar10-lr-gan", "quoted": True},
+        {"reference": "cifar10-msg-gan", "label": "ours", "experiment": LR3},
+    ]
+    table = brought(full, "v1", paper="arxiv-v1", numbers="table1", rows=rows)
+    quoted, ours = table.rows
+    assert (quoted.label, quoted.paper.printed, quoted.paper.origin) == (
+        "LR-GAN [29]",
+        "7.17",
+        "quoted",
+    )
+    assert str(quoted.verdict) == "quoted"
+    assert (quoted.best, quoted.final, quoted.runs, quoted.departures) == ([], [], (), ())
+    assert (ours.label, ours.paper.printed, len(ours.best)) == ("ours", "7.63", 1)
+    frame = table_frame(table, full.layout.root)
+    assert frame["paper_is"].tolist() == ["7.17", "7.63"]
+    assert frame["ours_best_mean"].isna().tolist() == [True, False]
+    assert "| LR-GAN [29] | 7.17 | – | – |  |  | quoted |" in table_markdown(table)
+
+
+def test_a_row_that_the_paper_does_not_have_has_a_dash(make_tree) -> None:
+    full = make_tree("smoke").complete()
+    table = brought(full, "own", rows=[{"label": "a row of ours", "experiment": LR3}])
+    (row,) = table.rows
+    assert (row.label, row.paper.printed, row.paper.value) == ("a row of ours", "-", None)
+    assert str(row.verdict) == "scaled"
+    assert table_frame(table, full.layout.root)["row"].tolist() == ["a row of ours"]
+
+
+def test_a_table_outside_all_is_made_when_asked_for_and_needs_nothing_of_all(make_tree) -> None:
+    tree = make_tree("smoke")
+    tree.train(LR3)
+    tree.evaluate(LR3)
+    rows = [{"label": "a", "experiment": LR3}]
+    table = brought(tree, "aside", in_all=False, rows=rows)
+    assert len(table.rows[0].best) == 1
+    benchmark = table.collection.benchmark
+    assert "aside" not in benchmark.tables_of_all()
+    assert benchmark.table_experiments(["aside"]) == (LR3,)
+    assert set(figures_of(benchmark, ["aside"])) == {"aside", "aside-losses"}
+    assert "aside" not in figures_of(benchmark, benchmark.tables_of_all())

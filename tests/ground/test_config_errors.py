@@ -212,7 +212,22 @@ CASES = [
     (
         "a row that shows nothing",
         {"tables": {"table3": {"rows": [{"reference": "x"}]}}},
-        "tables.table3.rows.0: give exactly one of experiment and real_images",
+        "tables.table3.rows.0: give exactly one of experiment, real_images and quoted",
+    ),
+    (
+        "a row that shows two things",
+        {"tables": {"table3": {"rows": [{"reference": "x", "experiment": E3, "quoted": True}]}}},
+        "tables.table3.rows.0: give exactly one of experiment, real_images and quoted",
+    ),
+    (
+        "a row without a name",
+        {"tables": {"table3": {"rows": [{"experiment": E3}]}}},
+        "tables.table3.rows.0: give reference or label",
+    ),
+    (
+        "a quoted row that names no number",
+        {"tables": {"table3": {"rows": [{"label": "x", "quoted": True}]}}},
+        "tables.table3.rows.0: a quoted row needs its reference",
     ),
     (
         "resolution that is no power of two",
