@@ -21,9 +21,11 @@ class Ledger:
         for attempt in self.attempts:
             if attempt["ended"] is None:
                 attempt["ended"] = "killed"
+            # States of versions that did not count them: a training has always used at most one.
+            attempt.setdefault("gpus", int(attempt["device"] != "cpu"))
 
-    def begin(self, cur_nimg: int, device: str) -> None:
-        """Open an attempt that starts at `cur_nimg` on `device`."""
+    def begin(self, cur_nimg: int, device: str, gpus: int) -> None:
+        """Open an attempt that starts at `cur_nimg` on `device`, which is that many GPUs (0: the CPU)."""
         self._began = time.monotonic()
         self.attempts.append(
             {
@@ -32,6 +34,7 @@ class Ledger:
                 "seconds": 0.0,
                 "host": socket.gethostname(),
                 "device": device,
+                "gpus": gpus,
                 "ended": None,
             }
         )
@@ -46,6 +49,11 @@ class Ledger:
     def seconds(self) -> float:
         """Training time of all attempts, without what killed attempts did after their last state."""
         return round(sum(attempt["seconds"] for attempt in self.attempts), 3)
+
+    @property
+    def gpu_seconds(self) -> float:
+        """`seconds`, each counted for every GPU in use; 0 on a CPU."""
+        return round(sum(attempt["seconds"] * attempt["gpus"] for attempt in self.attempts), 3)
 
     def add_snapshot(self, file: str, cur_nimg: int, sha256: str) -> None:
         """Enter a snapshot; taken again after a resume it has the same bits, and keeps its entry and time."""

@@ -45,7 +45,7 @@ def train(
     """Train the run in `run_dir` on the store in `store_dir` to its end; returns train.json's content.
 
     Raises TrainingError (non-finite loss, foreign or unreadable state), DatasetError (store),
-    ConfigError (spec.json) and StoppedBySignal after a SIGINT or SIGTERM, when the state is saved.
+    ConfigError (spec.json) and StoppedBySignal after a SIGINT, SIGTERM or SIGUSR2, when the state is saved.
     A second process on the same run waits for the first and returns its result.
     """
     run = RunSpec.read(run_dir)
@@ -83,7 +83,8 @@ class _Training:
     def run_to_end(self, stop: StopRequest) -> dict[str, Any]:
         """The loop. Every phase has its name."""
         spec, total = self.spec, self.spec.total_nimg
-        self.ledger.begin(self.cur_nimg, device_name(self.device))
+        gpus = int(self.device.type == "cuda")
+        self.ledger.begin(self.cur_nimg, device_name(self.device), gpus)
         with (
             StatsWriter(self.run_dir, self.cur_nimg) as self.stats,
             Progress(
@@ -222,6 +223,7 @@ class _Training:
             "dataset_fingerprint": self.store.manifest.fingerprint,
             "cur_nimg": self.cur_nimg,
             "seconds": ledger.seconds,
+            "gpu_seconds": ledger.gpu_seconds,
             "images_per_second": round(self.cur_nimg / max(ledger.seconds, 1e-3), 3),
             "peak_memory_mb": round(peak_memory_mb(self.device), 1),
             **ledger.to_json(),

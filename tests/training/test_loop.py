@@ -25,6 +25,7 @@ from msgbench.records import write_json
 from msgbench.snapshots import load_snapshot
 from msgbench.training import loop
 from msgbench.training.interrupt import StopRequest
+from msgbench.training.ledger import Ledger
 from msgbench.training.loop import train
 from msgbench.training.networks import Networks, update_ema
 
@@ -145,7 +146,9 @@ def test_save_and_continue_goes_on_to_the_end(
     assert [a["ended"] for a in content["attempts"]] == ["finished"]
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR2, 140)]
+)
 def test_signals_end_the_command_with_the_state_saved(
     make_run: MakeRun, store_dir: Path, signum: int, code: int
 ) -> None:
@@ -162,6 +165,41 @@ def test_signals_end_the_command_with_the_state_saved(
     assert f"{signal.Signals(signum).name}, saved at" in err
     assert len(list((run_dir / "states").glob("*.pt"))) == 1
     assert not (run_dir / "train.json").exists()
+
+
+def test_in_a_slurm_job_sigterm_saves_and_sigusr2_saves_and_ends(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    """Slurm requeues a preempted job only if that did not end by itself; a time limit is ours to answer."""
+    run_dir = make_run("a", total_kimg=1000.0, state_kimg=500.0)
+    process = subprocess.Popen(
+        command(run_dir, store_dir),
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "MSGBENCH_ON_TERM": "save-and-continue"},
+        preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),  # as a job starts it
+    )
+    wait_for((run_dir / "stats.jsonl").exists)
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: len(list((run_dir / "states").glob("*.json"))) == 1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGUSR2)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 140
+    assert "SIGUSR2, saved at" in err
+    assert "SIGTERM" not in err
+    assert len(list((run_dir / "states").glob("*.json"))) == 2
+
+
+def test_gpu_seconds_add_up_over_attempts_and_older_accounts_are_read() -> None:
+    old = {"device": "NVIDIA H100", "seconds": 10.0, "ended": None}
+    on_cpu = {"device": "cpu", "seconds": 5.0, "ended": "SIGTERM"}
+    ledger = Ledger({"attempts": [old, on_cpu]})
+    ledger.begin(4, "NVIDIA A100", gpus=1)
+    ledger.attempts[-1]["seconds"] = 2.5
+    assert (ledger.seconds, ledger.gpu_seconds) == (17.5, 12.5)
+    again = Ledger(ledger.to_json())
+    assert (again.gpu_seconds, again.attempts[-1]["ended"]) == (12.5, "killed")
 
 
 def wait_for(condition: object, seconds: float = 30) -> None:
