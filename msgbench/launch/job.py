@@ -96,7 +96,7 @@ class CommandJob:
 
     def _save_and_end(self, child: Child) -> None:
         if self.stop_signal is not None:
-            before = progress_of(Path(self.run_dir))
+            before = _newest_state(Path(self.run_dir))
             deadline = time.monotonic() + self.save_seconds
             told = -_TELL_SECONDS
             saved = False
@@ -104,7 +104,7 @@ class CommandJob:
                 if not saved and time.monotonic() - told >= _TELL_SECONDS:
                     told = time.monotonic()
                     child.send(self.stop_signal)
-                if not saved and progress_of(Path(self.run_dir)) != before:
+                if not saved and _newest_state(Path(self.run_dir)) != before:
                     saved = True
                     deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
                 time.sleep(_POLL_SECONDS)
@@ -113,11 +113,19 @@ class CommandJob:
 
 
 def progress_of(folder: Path) -> str:
-    """What changes when work in `folder` gets on: its newest whole training state, its measured records."""
-    cards = (folder / STATES).glob("*.json")  # of a state; written last
-    newest = max(((card.stat().st_mtime_ns, card.name) for card in cards), default=None)
+    """What changes when work in `folder` gets on: the length of its newest state, the number of its records.
+
+    A state that was only written again, because nothing was trained since, is no progress.
+    """
+    newest = max((card.name for card in (folder / STATES).glob("*.json")), default="")
     records = sum(1 for _ in (folder / METRICS).glob("*/*.json"))
     return f"{newest} {records}" if newest or records else ""
+
+
+def _newest_state(folder: Path) -> tuple[int, str] | None:
+    """What changes when a training state is complete: its checksum file is written last."""
+    cards = (folder / STATES).glob("*.json")
+    return max(((card.stat().st_mtime_ns, card.name) for card in cards), default=None)
 
 
 def _remove_half_written() -> None:

@@ -248,10 +248,12 @@ def _next_order(order: Order, record: JobRecord, end: End) -> Order:
     progress = progress_of(order.folder)
     resubmitted = record.resubmitted + 1 if progress == record.progress else 0
     if resubmitted > _MOST_RESUBMITTED:
-        raise LaunchError(
+        what = (
             f"{order.folder}: job {record.job_id} ended as {end.state}, as did {_MOST_RESUBMITTED} before it, "
             f"and nothing new was saved; look into {record.log}"
         )
+        record.ended(end.state, what).write(order.folder)
+        raise LaunchError(what)
     say(f"{order.folder}: job {record.job_id} ended as {end.state}; it is submitted again")
     return replace(order, resubmitted=resubmitted, progress=progress)
 

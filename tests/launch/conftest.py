@@ -17,6 +17,8 @@ import pytest
 
 from msgbench.launch.record import JobRecord
 
+from .fake_slurm import FakeSlurm
+
 MSGBENCH_LAUNCH = (Path(sys.executable).parent / "msgbench", "launch", "--launcher")
 
 FAKE_TRAINING = """
@@ -73,6 +75,11 @@ class Launched:
         """Wait for its end; exit code and what it said."""
         return self.process.wait(timeout=seconds), self.heard.read_text()
 
+    def kill(self) -> None:
+        """kill -9 of the waiting process alone."""
+        self.process.kill()
+        self.process.wait()
+
 
 @dataclass
 class Run:
@@ -125,7 +132,7 @@ class Run:
         return not (self.folder / "two-at-once").exists()
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
@@ -135,7 +142,12 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) ->
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     """A run whose path holds what shells trip over; whatever it started is gone afterwards."""
-    folder = tmp_path / 'it\'s a "run" $HOME %s' / "seed0"
+    yield from run_in(tmp_path, 'it\'s a "run" $HOME %s')
+
+
+def run_in(tmp_path: Path, name: str) -> Iterator[Run]:
+    """A run in a folder called `name`."""
+    folder = tmp_path / name / "seed0"
     folder.mkdir(parents=True)
     script = tmp_path / "fake training.py"
     script.write_text(FAKE_TRAINING)
@@ -144,3 +156,13 @@ def run(tmp_path: Path) -> Iterator[Run]:
         command = process.info["cmdline"] or []
         if process.pid != os.getpid() and any(str(tmp_path) in part for part in command):
             process.kill()
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    """A Slurm on PATH that says what the test wants, asked every half second."""
+    fake = FakeSlurm(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", f"{fake.bin}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("MSGBENCH_SLURM_POLL_SECONDS", "0.5")
+    return fake
