@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+from pickle import UnpicklingError
 from typing import NamedTuple
 
 from msgbench.launch.record import JobRecord
@@ -22,12 +22,13 @@ class End(NamedTuple):
 
 def result_of(record: JobRecord) -> End | None:
     """The end that the job itself wrote down, None when it did not."""
-    try:
-        with record.result_pickle.open("rb") as file:
-            kind, value = pickle.load(file)  # by our own CommandJob: a number or a text
-    except FileNotFoundError:
+    if not record.result_pickle.exists():
         return None
-    except (OSError, pickle.UnpicklingError, EOFError, ValueError, TypeError) as error:
+    from submitit.core.utils import pickle_load
+
+    try:
+        kind, value = pickle_load(record.result_pickle)  # of our own CommandJob: a number or a text
+    except (OSError, UnpicklingError, EOFError, ValueError, TypeError) as error:
         return End("BROKEN", trace=f"{record.result_pickle}: cannot be read ({error})")
     return End("FINISHED", code=int(value)) if kind == "success" else End("BROKEN", trace=value)
 

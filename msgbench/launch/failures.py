@@ -11,7 +11,7 @@ from msgbench.launch.ends import End
 from msgbench.launch.queue import QueueSilent, run
 from msgbench.launch.record import JobRecord
 from msgbench.launch.tail import end_of, last_lines
-from msgbench.layout import job_file
+from msgbench.layout import SPEC_JSON, job_file
 
 # Slurm says OUT_OF_MEMORY only with cgroups; the words in the log are there in any case.
 _NODE_MEMORY = re.compile(
@@ -25,6 +25,8 @@ _LIMIT_PASSED = re.compile(r"exceeded memory limit \((\d+) > (\d+)\)")
 _GPU_CAPACITY = re.compile(r"total capacity of ([\d.]+) GiB")
 _MORE = 1.25
 _STEP_MB = 256
+# The rule that measures a dataset, not a run.
+_REAL = "evaluate_real"
 
 
 def sentence(record: JobRecord, run_dir: Path, end: End) -> str:
@@ -34,7 +36,7 @@ def sentence(record: JobRecord, run_dir: Path, end: End) -> str:
     if end.state == "CANCELLED":
         return f"{job} was cancelled; the same command submits it anew {where}"
     if ran_out_of_memory(record) or end.state == "OUT_OF_MEMORY":
-        return f"{job} ran out of memory: {_memory_advice(record)} {where}"
+        return f"{job} ran out of memory: {_memory_advice(record, run_dir)} {where}"
     return f"{job} {_what(end)}; its last lines: {last_lines(record.log, 3)} {where}"
 
 
@@ -44,7 +46,7 @@ def ran_out_of_memory(record: JobRecord) -> bool:
     return bool(_NODE_MEMORY.search(text) or _GPU_MEMORY.search(text))
 
 
-def _memory_advice(record: JobRecord) -> str:
+def _memory_advice(record: JobRecord, run_dir: Path) -> str:
     text = end_of(record.log)
     if _GPU_MEMORY.search(text) and not _NODE_MEMORY.search(text):
         capacity = _GPU_CAPACITY.search(text)
@@ -60,7 +62,11 @@ def _memory_advice(record: JobRecord) -> str:
     fitting = math.ceil(known * _MORE / _STEP_MB) * _STEP_MB
     used = f"it used {peak:,} MB" if peak else f"it had {asked:,} MB"
     of = f" of {asked:,} MB" if peak and asked else ""
-    return f"{used}{of}; cluster.{record.task}.mem_mb: {fitting} would fit (peak + 25 %)"
+    rule = record.task if (run_dir / SPEC_JSON).exists() or record.task != "evaluate" else _REAL
+    return (
+        f"{used}{of}; cluster.{record.task}.mem_mb: {fitting} or --set-resources {rule}:mem_mb={fitting} "
+        "would fit (peak + 25 %)"
+    )
 
 
 def peak_mb(record: JobRecord, text: str) -> int | None:

@@ -12,7 +12,8 @@ from typing import Any
 class Order:
     """`argv` for the task `task` of the folder `folder` (absolute), through `launcher`.
 
-    `resources` are Slurm's, as stated. `resubmitted` and `progress`: see JobRecord.
+    `title` is the folder as the user called it, for messages. `resources` are Slurm's, as stated. `resubmitted` and
+    `progress`: see JobRecord.
     """
 
     argv: tuple[str, ...]
@@ -20,6 +21,7 @@ class Order:
     task: str
     launcher: str
     output: Path
+    title: str
     resources: dict[str, Any] = field(default_factory=dict)
     resubmitted: int = 0
     progress: str = ""

@@ -280,7 +280,7 @@ def _folder_of(job_id: str, order: Order) -> Path:
     if code == 0 and log.parent.is_dir() and log.parent.parent.resolve() == jobs.resolve():
         return jobs / log.parent.name
     raise LaunchError(
-        f"{order.folder}: job {job_id} works for this folder, but its files are not in {jobs}; "
+        f"{order.title}: job {job_id} works for this folder, but its files are not in {jobs}; "
         f"wait for its end, or end it by `scancel {job_id}`"
     )
 

@@ -73,7 +73,9 @@ def launch(
     _require("task", task, TASKS)
     asked = job_resources(resources or {}, "--resources").stated()
     output = output or run_dir / TRAIN_JSON
-    order = Order(tuple(argv), run_dir.absolute(), task, launcher, output.absolute(), asked)
+    order = Order(
+        tuple(argv), run_dir.absolute(), task, launcher, output.absolute(), str(run_dir), asked
+    )
     with _stopped_by_signals():
         while True:
             with FolderLock(run_dir, f"launch-{task}", wait=True, say=say) as lock:
@@ -144,7 +146,7 @@ def _submit_or_adopt(order: Order, lock: FolderLock) -> tuple[JobRecord, bool]:
         slurm.require_slurm(order.folder)
         found = slurm.adopt(order)
         if found is not None:
-            say(f"{order.folder}: found job {found.job_id} ({found.name}), which had no record")
+            say(f"{order.title}: found job {found.job_id} ({found.name}), which had no record")
             return found, True
     return _submit_detached(order, lock), False
 
@@ -158,10 +160,10 @@ def _submit_detached(order: Order, lock: FolderLock) -> JobRecord:
     for reserved in _RESERVED_IN_PATHS:
         if reserved in str(order.folder):
             raise LaunchError(
-                f"{order.folder}: has {reserved} in its path, which submitit replaces by numbers; "
+                f"{order.title}: has {reserved} in its path, which submitit replaces by numbers; "
                 "choose another folder for results in config.yaml"
             )
-    log = order.folder / JOBS / f"{order.task}-submit.log"
+    log = Path(order.title) / JOBS / f"{order.task}-submit.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         submitter = subprocess.Popen(
@@ -176,14 +178,14 @@ def _submit_detached(order: Order, lock: FolderLock) -> JobRecord:
         try:
             code = submitter.wait(_SUBMIT_SECONDS)
         except subprocess.TimeoutExpired:
-            say(f"{order.folder}: the job is not submitted yet, still trying (log: {log})")
+            say(f"{order.title}: the job is not submitted yet, still trying (log: {log})")
             code = submitter.wait()
     record = JobRecord.read(order.folder, order.task)
     if code != 0 or record is None:
         raise LaunchError(
-            f"{order.folder}: the job could not be submitted: {last_lines(log, 1)} (log: {log})"
+            f"{order.title}: the job could not be submitted: {last_lines(log, 1)} (log: {log})"
         )
-    say(f"{order.folder}: submitted as job {record.job_id}")
+    say(f"{order.title}: submitted as job {record.job_id}")
     return record
 
 
@@ -249,12 +251,12 @@ def _next_order(order: Order, record: JobRecord, end: End) -> Order:
     resubmitted = record.resubmitted + 1 if progress == record.progress else 0
     if resubmitted > _MOST_RESUBMITTED:
         what = (
-            f"{order.folder}: job {record.job_id} ended as {end.state}, as did {_MOST_RESUBMITTED} before it, "
+            f"{order.title}: job {record.job_id} ended as {end.state}, as did {_MOST_RESUBMITTED} before it, "
             f"and nothing new was saved; look into {record.log}"
         )
         record.ended(end.state, what).write(order.folder)
         raise LaunchError(what)
-    say(f"{order.folder}: job {record.job_id} ended as {end.state}; it is submitted again")
+    say(f"{order.title}: job {record.job_id} ended as {end.state}; it is submitted again")
     return replace(order, resubmitted=resubmitted, progress=progress)
 
 

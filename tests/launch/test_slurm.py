@@ -403,9 +403,10 @@ def test_an_exit_code_becomes_one_sentence(run: Run, slurm: FakeSlurm) -> None:
     ("log", "asked", "words"),
     [
         ("slurmstepd: error: StepId=5.0 exceeded memory limit (1078542336 > 1073741824), being killed",
-         1024, "it used 1,029 MB of 1,024 MB; cluster.train.mem_mb: 1536 would fit (peak + 25 %)"),
+         1024, "it used 1,029 MB of 1,024 MB; "
+         "cluster.train.mem_mb: 1536 or --set-resources train:mem_mb=1536 would fit (peak + 25 %)"),
         ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=5.0", 4000,
-         "it had 4,000 MB; cluster.train.mem_mb: 5120 would fit (peak + 25 %)"),
+         "it had 4,000 MB; cluster.train.mem_mb: 5120 or --set-resources train:mem_mb=5120 would fit (peak + 25 %)"),
         ("srun: error: n1: task 0: Out Of Memory", None, "ask for more by cluster.train.mem_mb"),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total "
          "capacity of 39.39 GiB of which", 4000, "its GPU has 39.39 GiB; ask for one with 50 GiB or more"),
