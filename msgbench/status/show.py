@@ -87,9 +87,9 @@ def _remarks(runs: Iterable[RunStatus]) -> list[str]:
         name = f"{run.plan.experiment}/seed{run.plan.seed}"
         if run.state in ("failed", "unknown", "stopped", "cancelled", "trained") and run.reason:
             out.append(f"{name}: {run.state}: {run.reason}")
-            # The sentence of a launcher has the last lines in it.
+            # The sentence of a launcher has the last lines in it, and a log has its command's error.
             if not any(line.strip() in run.reason for line in run.log_lines):
-                out += [f"    {line}" for line in run.log_lines]
+                out += [f"    {line}" for line in run.log_lines if run.reason not in line]
         elif run.state == "queued" and run.reason:
             out.append(f"{name}: waits: {run.reason}")
         elif run.silent_seconds is not None and run.silent_seconds > SILENT_SECONDS:

@@ -241,6 +241,26 @@ def test_a_local_job_is_shown_and_cancelled(job: Any, msgbench: Any) -> None:
     assert "nothing runs or waits for it" in done.stderr
 
 
+def test_a_training_in_place_is_interrupted(make_tree: Any, msgbench: Any) -> None:
+    tree = make_tree()
+    folder = tree.plan(FIRST)
+    words = (
+        "import sys, time; from pathlib import Path; from msgbench.locks import FolderLock\n"
+        "with FolderLock(Path(sys.argv[1]), 'train'): print('held', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", words, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"held\n"
+            done = msgbench("cancel", FIRST)
+            assert f"told process {process.pid} to stop (train)" in done.stderr
+            _, said = process.communicate(timeout=30)
+            assert b"KeyboardInterrupt" in said
+        finally:
+            process.kill()
+
+
 def test_cancel_leaves_a_process_that_only_has_the_number(make_tree: Any) -> None:
     """The record names this very process, but with the start of another."""
     tree = make_tree()

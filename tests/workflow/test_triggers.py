@@ -58,6 +58,16 @@ def test_finished_work_is_not_done_again(done: Project) -> None:
             [*RESULTS, *MEASURING, "plan first-lr0.003, seed 0", "plan second-lr0.01, seed 0"],
             id="measuring: measured, not trained",
         ),
+        pytest.param(
+            "protocols: [is2k_small, fid2k_small], batch_size: 100",
+            "protocols: [is2k_small, fid2k_small], batch_size: 100, keep: [final]",
+            [
+                *RESULTS,
+                *("plan first-lr0.003, seed 0", "plan second-lr0.01, seed 0"),
+                *("evaluate first-lr0.003, seed 0", "evaluate second-lr0.01, seed 0"),
+            ],
+            id="what is kept: looked at by measuring, not trained",
+        ),
         pytest.param("Two rows of", "Rows of", RESULTS, id="a table's title: tables, not runs"),
         pytest.param(
             "num_images: 2000",
