@@ -35,7 +35,7 @@ def finished(run_dir: Path, task: str) -> JobRecord:
         os.utime(path, (time.time() - 60, time.time() - 60))
     output = run_dir / f"{task}.json"
     output.unlink(missing_ok=True)
-    order = Order(("msgbench", task), run_dir, task, "slurm", output)
+    order = Order(("msgbench", task), run_dir, task, "slurm", output, "run")
     record = JobRecord.of_name(order, "7", run_dir / "jobs" / "x", f"msgbench-{task}", "lab")
     measured = {"measuring": source_digest(*MEASURING_ROOMS), "records": [{"file": RECORD}]}
     write_json(record.kept_output, {"train": {"snapshots": [SNAPSHOT]}}.get(task, measured))
@@ -61,7 +61,7 @@ def test_scores_of_real_images_hold_for_their_code_and_their_store(
     manifest, output = tmp_path / "store" / "manifest.json", tmp_path / "store" / "real.json"
     write_json(manifest, {})
     os.utime(manifest, (time.time() - manifest_age,) * 2)
-    order = Order(("msgbench", "evaluate"), tmp_path / "jobs", "evaluate", "slurm", output)
+    order = Order(("msgbench", "evaluate"), tmp_path / "jobs", "evaluate", "slurm", output, "run")
     record = JobRecord.of_name(order, "7", tmp_path / "jobs" / "x", "msgbench-evaluate", "lab")
     scores = [{"measuring": source_digest(*MEASURING_ROOMS)}]
     others = [{"measuring": measuring}] if measuring else scores
