@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,11 @@ def test_resources_are_part_of_no_fingerprint() -> None:
     assert after.cluster != before.cluster
     for name, spec in before.experiments.items():
         assert after.experiments[name].fingerprint == spec.fingerprint
+
+
+def test_the_page_lists_every_key_and_no_other() -> None:
+    page = (ROOT / "docs" / "slurm.md").read_text()
+    table = page.split("## What a job asks for")[1].split("| key | sbatch | values |")[1]
+    rows = [line for line in table.split("\n\n")[0].splitlines() if line.startswith("| `")]
+    listed = [key for row in rows for key in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(listed) == sorted(JobResources.model_fields)
