@@ -1,10 +1,11 @@
 """A training that is none: it counts, saves its count as a training does, and notices a second one beside it.
 
-    python counting.py RUN_DIR TOTAL [--state-every N]
+    python counting.py RUN_DIR TOTAL [--state-every N] [--gate FILE]
 
-Ten counts a second. SIGTERM, SIGUSR2 and MSGBENCH_ON_TERM mean what they mean to `msgbench train`.
-`starts.jsonl` gets a line for each start, `train.json` is written at the end. The file `two-at-once` means
-that two of them have counted for the same run at the same time.
+Ten counts a second, to TOTAL and, with a gate, as long as there is no such file. SIGTERM, SIGUSR2 and
+MSGBENCH_ON_TERM mean what they mean to `msgbench train`. `starts.jsonl` gets a line for each start,
+`train.json` is written at the end. The file `two-at-once` means that two of them have counted for the same
+run at the same time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("total", type=int)
+    parser.add_argument("--gate", type=Path)
     parser.add_argument("--state-every", type=int, default=5)
     asked = parser.parse_args()
     on_term = os.environ.get("MSGBENCH_ON_TERM", "stop")
@@ -54,7 +56,7 @@ def main() -> int:
         path.with_suffix(".tmp").write_text(json.dumps({"count": count, "signals": signals}))
         path.with_suffix(".tmp").rename(path)
 
-    while count < asked.total:
+    while count < asked.total or (asked.gate is not None and not asked.gate.exists()):
         if signals:
             save()
             ending = [n for n in signals if n != signal.SIGTERM or on_term == "stop"]

@@ -26,13 +26,13 @@ BIN = Path(sys.executable).parent
 COUNTING = Path(__file__).with_name("counting.py")
 # What a counting job asks for; submitit alone takes about 60 MB.
 SMALL = {"slurm_partition": "cpu", "runtime": 10, "mem_mb": 400, "cpus_per_task": 1}
-# Some ten seconds of training on one thread; states are written only when somebody asks.
+# Some seconds of training on one thread; states are written only when somebody asks.
 TINY: dict[str, Any] = {
     "datasets": {"tiny": {"num_images": 200, "resolution": 8}},
     "defaults": {
         "training": {
-            "batch_size": 4, "total_kimg": 2.4, "snapshot_kimg": 0.4, "state_kimg": 2.4,
-            "grid_kimg": 2.4, "stats_kimg": 0.04, "num_threads": 1,
+            "batch_size": 4, "total_kimg": 1.2, "snapshot_kimg": 0.2, "state_kimg": 1.2,
+            "grid_kimg": 1.2, "stats_kimg": 0.02, "num_threads": 1,
         }
     },
 }  # fmt: skip
@@ -82,6 +82,11 @@ class Login:
         self.process.wait()
 
 
+def _signals_as_at_a_terminal() -> None:
+    for signum in (signal.SIGINT, signal.SIGHUP):  # tests in `nohup ... &`
+        signal.signal(signum, signal.SIG_DFL)
+
+
 def _inside_jobs() -> set[int]:
     """Processes that run in a Slurm job: not on the login node, as far as a scenario goes."""
     found = set()
@@ -123,6 +128,15 @@ class Lab:
 
     # -- launching -----------------------------------------------------------------------------------------
 
+    @property
+    def gate(self) -> Path:
+        """A gated command ends when this file exists."""
+        return self.root / "gate"
+
+    def gated(self) -> list[str]:
+        """A command that counts, ten a second, until the gate is opened."""
+        return self.counting(1, "--gate", str(self.gate))
+
     def counting(self, total: int, *options: str, run_dir: Path | None = None) -> list[str]:
         """A command that counts to `total`, ten a second."""
         return [sys.executable, str(COUNTING), str(run_dir or self.run_dir), str(total), *options]
@@ -153,6 +167,7 @@ class Lab:
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
+                preexec_fn=_signals_as_at_a_terminal,
             )
         self.logins.append(Login(process, heard, f"{LOGIN_TAG}={name}"))
         return self.logins[-1]

@@ -35,11 +35,12 @@ def test_success_with_what_was_asked_for(lab: Lab) -> None:
     gpus = {"gpu": 1} if lab.cluster.gpus else {}
     options = {"slurm_extra": "--comment=ours --nice=3"}
     resources = asked | gpus | options
-    login = lab.launch(lab.counting(20), resources, **ALLOCATION)
+    login = lab.launch(lab.gated(), resources, **ALLOCATION)
     lab.wait_for_starts(1)
     job = lab.cluster.run("scontrol", "show", "job", "-o", lab.record().job_id).stdout
     for wanted in ("Partition=gpu", "TimeLimit=00:07:00", "CPUs/Task=2", "Comment=ours", "Nice=3"):
         assert f" {wanted} " in job, job
+    lab.gate.touch()
     assert "MinMemoryNode=900M" in job
     assert "NumTasks=1 " in job
     assert " JobName=msgbench-" in job
@@ -51,7 +52,7 @@ def test_success_with_what_was_asked_for(lab: Lab) -> None:
         assert lab.starts()[0]["gpus"] in ("0", "1")
 
     record = lab.record()
-    code, said = lab.launch(lab.counting(20), resources).end(30)
+    code, said = lab.launch(lab.gated(), resources).end(30)
     assert code == 0
     assert f"job {record.job_id} has finished already" in said
     assert lab.record().job_id == record.job_id
