@@ -23,7 +23,9 @@ def lines(overview: Overview) -> list[str]:
     total = len(overview.runs)
     counts = ", ".join(f"{count} {state}" for state, count in overview.counts.items())
     out = [f"tier {overview.tier}: {total} run{'' if total == 1 else 's'}: {counts or 'none'}"]
-    if overview.problem:
+    works = [run.work for run in (*overview.runs, *overview.orphans)]
+    works += [other.work for other in overview.others]
+    if overview.problem and any(work.state == "unknown" for work in works if work is not None):
         out.append(f"Slurm does not answer ({overview.problem}); jobs are shown as unknown")
     elif overview.asked is not None:
         out[0] += f" (queue of {seconds_since(overview.asked):.0f} s ago)"

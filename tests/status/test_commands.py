@@ -83,6 +83,31 @@ def test_a_failure_is_told_below_the_table_and_in_the_exit_code(
     assert content["counts"] == {"failed": 1, "not started": 3}
 
 
+def test_a_silent_slurm_matters_only_to_jobs_that_may_live(
+    make_tree: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    squeue = tmp_path / "bin" / "squeue"
+    squeue.parent.mkdir()
+    squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact' >&2; exit 1\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{squeue.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tree = make_tree()
+    folder = tree.plan(FIRST)
+    record = JobRecord(
+        task="train", launcher="slurm", job_id="5", folder=str(folder / "jobs/x"), argv=("a",), host="h",
+        submitted="2026-01-02T03:04:05Z", name="msgbench-train-x",
+    )  # fmt: skip
+    record.write(folder)
+    shown = lines(look(tree.benchmark, tree.layout))
+    assert "1 unknown" in shown[0]
+    assert shown[1].startswith("Slurm does not answer (slurm_load_jobs error: Unable to contact)")
+    record.ended("CANCELLED", "it was cancelled").write(folder)
+    overview = look(tree.benchmark, tree.layout)
+    assert overview.problem
+    assert not any("Slurm does not answer" in line for line in lines(overview))
+
+
 # -- names
 
 
