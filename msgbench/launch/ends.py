@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from msgbench.launch.record import JobRecord
 
+# How the sentence begins of a job that was requeued in vain.
+FRUITLESS = "does not get on"
+
 
 class End(NamedTuple):
     """`code` is the exit code of the command (128 + n after death by signal n), None when it left none.
@@ -38,6 +41,10 @@ def may_go_on(end: End) -> bool:
 
     Slurm requeues such jobs itself; these are the ends where it did not, or where the job's own request failed.
     """
-    if end.state == "BROKEN":
-        return "'scontrol', 'requeue'" in end.trace or "'scontrol'" in end.trace.rpartition("\n")[2]
-    return end.state in ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "TIMEOUT")
+    return end.state in ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "TIMEOUT") or could_not_requeue(end)
+
+
+def could_not_requeue(end: End) -> bool:
+    """Whether the job saved at its time limit and then had no answer, or no program, to ask for its requeue."""
+    last = end.trace.strip().rpartition("\n")[2]
+    return end.state == "BROKEN" and "'scontrol'" in last

@@ -7,7 +7,7 @@ import re
 import signal
 from pathlib import Path
 
-from msgbench.launch.ends import End
+from msgbench.launch.ends import FRUITLESS, End
 from msgbench.launch.queue import QueueSilent, run
 from msgbench.launch.record import JobRecord
 from msgbench.launch.tail import end_of, last_lines
@@ -93,8 +93,9 @@ def _bytes(text: str) -> int:
 
 def _what(end: End) -> str:
     if end.state == "BROKEN":
-        lines = [line for line in end.trace.splitlines() if line.strip()]
-        return f"could not run its command ({lines[-1].strip() if lines else 'no word why'})"
+        why = (end.trace.strip().splitlines() or ["no word why"])[-1]
+        why = why.removeprefix("msgbench.errors.LaunchError: ")
+        return why if why.startswith(FRUITLESS) else f"could not run its command ({why})"
     if end.code is None and end.state == "GONE":
         return "ended without a result, it was probably killed"
     if end.code is None:

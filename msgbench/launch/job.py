@@ -16,6 +16,7 @@ from submitit.helpers import DelayedSubmission
 
 from msgbench.errors import LaunchError
 from msgbench.launch.child import Child, running, running_child
+from msgbench.launch.ends import FRUITLESS
 from msgbench.layout import JOB_OUTPUT, METRICS, STATES
 from msgbench.records import write_text
 
@@ -56,7 +57,7 @@ class CommandJob:
 
     def __call__(self) -> int:
         """Run the command to its end; its exit code (128 + n after death by signal n)."""
-        _remove_half_written()
+        _remove_leftovers()
         # SIGUSR2 is for this process. Where a scheduler sends it to all processes of the job, it would
         # kill the command in the seconds before that has a handler.
         ignored = (signal.SIGUSR2, *(signal.Signals(number) for number in self.ignored))
@@ -89,7 +90,7 @@ class CommandJob:
         fruitless = self.fruitless + 1 if progress == (self.progress or "") else 0
         if fruitless >= _MOST_FRUITLESS:
             raise LaunchError(
-                f"does not get on: its time limit came {fruitless} times in a row before anything new was "
+                f"{FRUITLESS}: its time limit came {fruitless} times in a row before anything new was "
                 "saved; give it a larger runtime"
             )
         return DelayedSubmission(replace(self, progress=progress, fruitless=fruitless))
@@ -128,12 +129,17 @@ def _newest_state(folder: Path) -> tuple[int, str] | None:
     return max(((card.stat().st_mtime_ns, card.name) for card in cards), default=None)
 
 
-def _remove_half_written() -> None:
-    """Remove what a kill left of a pickle that submitit was writing: it would refuse to write it again."""
+def _remove_leftovers() -> None:
+    """Remove what earlier starts of this Slurm job left.
+
+    Half a pickle, that submitit was writing when it was killed and would refuse to write again; a result, of a
+    start whose wish to be requeued was heard although it had no answer.
+    """
     folder, job_id = os.environ.get("SUBMITIT_FOLDER"), os.environ.get("SLURM_JOB_ID")
     if folder and job_id:
-        for leftover in Path(folder).glob(f"{job_id}_*.save_tmp"):
-            leftover.unlink(missing_ok=True)
+        for pattern in (f"{job_id}_*.save_tmp", f"{job_id}_*_result.pkl"):
+            for leftover in Path(folder).glob(pattern):
+                leftover.unlink(missing_ok=True)
 
 
 def _keep(output: Path) -> None:

@@ -27,7 +27,7 @@ from submitit.core.utils import FailedJobError
 from msgbench.config import JobResources
 from msgbench.console import say
 from msgbench.errors import LaunchError
-from msgbench.launch.ends import End, result_of
+from msgbench.launch.ends import End, could_not_requeue, result_of
 from msgbench.launch.job import CommandJob
 from msgbench.launch.kept import TASKS_WITH_COPY
 from msgbench.launch.order import Order
@@ -302,10 +302,12 @@ def slurm_end(record: JobRecord) -> End | None:
     Raises LaunchError for a job of another cluster.
     """
     ended = result_of(record)
-    if ended is not None:
+    if ended is not None and not could_not_requeue(ended):
         return ended
     try:
         state = _look(record)
+        if ended is not None:
+            return None if _is_requeued(record, state) else ended
         if state is not None and not state.is_final:
             return None
         if state is None:
@@ -314,6 +316,14 @@ def slurm_end(record: JobRecord) -> End | None:
         return None
     patience = _RESULT_SECONDS if state is None or state.state in ("COMPLETED", "FAILED") else 0.0
     return _late_result(record, patience) or End("GONE" if state is None else state.state)
+
+
+def _is_requeued(record: JobRecord, state: JobState | None) -> bool:
+    """Whether Slurm requeued a job that had no answer to its request; then what it left is no result."""
+    requeued = state is not None and not state.is_final and state.state != "COMPLETING"
+    if requeued:
+        record.result_pickle.unlink(missing_ok=True)
+    return requeued
 
 
 def _look(record: JobRecord) -> JobState | None:

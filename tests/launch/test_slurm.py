@@ -517,3 +517,29 @@ def test_a_python_caller_waits_in_its_own_process(run: Run, slurm: FakeSlurm) ->
         helper: Future[None] = pool.submit(lambda: finish(run, slurm, slurm.wait_for_job()))
         assert launch(["true"], run.folder, "slurm") == 0
         helper.result()
+
+
+def test_a_requeue_that_was_heard_without_an_answer_is_waited_for(
+    run: Run, slurm: FakeSlurm
+) -> None:
+    """At its time limit the job asked a busy controller, gave up with an error, and was requeued all the same."""
+    starter = start(run)
+    job = slurm.wait_for_job()
+    wait_until(lambda: "is running" in starter.heard.read_text(), "the first answer")
+    slurm.set(job, state="PENDING")
+    trace = "subprocess.TimeoutExpired: Command '['scontrol', 'requeue', '5']' timed out\n"
+    run.record().result_pickle.write_bytes(pickle.dumps(("error", trace)))
+    wait_until(lambda: not run.record().result_pickle.exists(), "the false result to go")
+    finish(run, slurm, job)
+    assert starter.end()[0] == 0
+    assert slurm.ids() == [job]
+
+
+def test_a_job_that_gave_up_says_why(run: Run, slurm: FakeSlurm) -> None:
+    starter = start(run)
+    job = slurm.wait_for_job()
+    wait_until(lambda: "is running" in starter.heard.read_text(), "the first answer")
+    trace = "Traceback:\n  x\nmsgbench.errors.LaunchError: does not get on: its time limit came 3 times\n"
+    run.record().result_pickle.write_bytes(pickle.dumps(("error", trace)))
+    slurm.set(job, state="FAILED")
+    assert f"job {job} does not get on: its time limit came 3 times; its last" in starter.end()[1]
