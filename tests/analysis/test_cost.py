@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -32,7 +34,7 @@ from msgbench.analysis.cost.estimate import makespan
 from msgbench.analysis.cost.hardware import get_gpu, hardware, of_device
 from msgbench.config import LossSpec, ModelSpec
 from msgbench.errors import ConfigError
-from msgbench.layout import EVALUATE_JSON, STATES, TRAIN_JSON, Layout, state_file
+from msgbench.layout import EVALUATE_JSON, SPEC_JSON, STATES, TRAIN_JSON, Layout, state_file
 
 WGAN_GP = LossSpec(adversarial="wgan")
 FIRST = "cifar10-msg-progan-lr0.003"
@@ -193,6 +195,25 @@ def test_a_broken_record_is_named_and_not_counted(make_tree):
     assert measured.training == {}
 
 
+def test_a_record_from_before_a_field_was_added_counts(make_tree):
+    tree = make_tree("smoke")
+    path = tree.train(FIRST, seconds=60) / SPEC_JSON
+    content = json.loads(path.read_text())
+    del content["spec"]["model"]["combine"]  # has a default
+    path.write_text(json.dumps(content))
+    measured = Measured.read(tree.layout.results)
+    run = CostModel.of("smoke", None, measured).run(tree.benchmark.experiment(FIRST))
+    assert (run.training_basis, run.images_per_second) == ("measured", pytest.approx(100))
+
+
+def test_the_published_run_stands_for_its_experiment(make_tree, root):
+    """The records that lie with the sources: no run of this machine is needed."""
+    benchmark = make_tree("smoke").benchmark
+    model = CostModel.of("smoke", None, Measured.read(root / "results"))
+    run = model.run(benchmark.experiment("cifar10-first-training"))
+    assert (run.training_basis, run.device) == ("measured", "cpu")
+
+
 def test_what_is_left_to_do(make_tree):
     tree = make_tree("smoke", {"tiers": {"smoke": {"defaults": {"seeds": [0, 1, 2, 3]}}}})
     tree.train(FIRST, 0)
@@ -332,6 +353,36 @@ def test_wrong_rates_are_one_sentence(rates, sentence):
     with pytest.raises(ConfigError) as caught:
         Rates(**rates)
     assert str(caught.value) == sentence
+
+
+def test_the_command_writes_what_it_prints(make_tree, root, tmp_path):
+    results = make_tree("smoke").layout.results
+    command = [
+        sys.executable,
+        "-m",
+        "msgbench.cli",
+        "cost",
+        "--config",
+        root / "config.yaml",
+        f"--set=results={results}",
+    ]
+    out = tmp_path / "deep" / "cost.csv"
+    done = subprocess.run(
+        [*command, FIRST, "--out", out, "--watts", "50"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("tier smoke: 1 experiment, 1 run, 1 to do\n")
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [row["experiment"] for row in rows] == [FIRST, "datasets and their statistics", "total"]
+    for words, sentence in (
+        (
+            ["cifar10-msg-progan-lr0.03"],
+            "experiments.cifar10-msg-progan-lr0.03: no such experiment; did you mean",
+        ),
+        (["--gpus", "0"], "--gpus: 0 is not allowed; allowed: a whole number from 1"),
+    ):
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"msgbench: error: {sentence}")
 
 
 # -- acceptance and announcement

@@ -149,7 +149,8 @@ def plan_lines(benchmark: Benchmark, layout: Layout | None = None) -> list[str]:
 def bill_lines(cost: BenchmarkCost, rates: Rates) -> list[str]:
     """The cost as lines for a person: a table of the experiments, and what it adds up to."""
     lines = [
-        f"tier {cost.tier}: {len(cost.lines)} experiments, {_count(cost.num_runs, 'run')}, {cost.runs_left} to do"
+        f"tier {cost.tier}: {_count(len(cost.lines), 'experiment')}, {_count(cost.num_runs, 'run')}, "
+        f"{cost.runs_left} to do"
     ]
     asked_money = rates.price_per_hour is not None or rates.price_per_kwh is not None
     unit, scale = _scale(cost)

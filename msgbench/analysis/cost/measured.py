@@ -41,6 +41,14 @@ def step_key(spec: Mapping[str, Any]) -> Key:
     return json.dumps(payload, sort_keys=True)
 
 
+def _completed(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A recorded spec with the fields that were added since; a default is what was done before there was a field."""
+    try:
+        return ExperimentSpec.model_validate_json(json.dumps(spec)).model_dump(mode="json")
+    except ValueError:
+        return spec  # of another version: it counts as far as it is the same
+
+
 @dataclass
 class Rate:
     """Work done and the time it took, on one device."""
@@ -91,7 +99,7 @@ class Measured:
         return found
 
     def _add(self, spec: Mapping[str, Any], train: Mapping[str, Any]) -> Key:
-        key = step_key(spec)
+        key = step_key(_completed(spec))
         shares: dict[Device, tuple[int, float]] = defaultdict(lambda: (0, 0.0))
         for attempt in train["attempts"]:
             images, seconds = shares[str(attempt["device"])]
