@@ -346,6 +346,58 @@ def bench(
 
 
 @app.command()
+def describe(
+    name: Annotated[
+        str, typer.Argument(help="Name under `experiments`, or table6 or table7 of the paper.")
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Print the layers of an experiment's networks as they are built, or write Table 6 or 7 of the paper."""
+    from msgbench.config import LAYER_TABLES
+    from msgbench.console import log_to, say
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    model = None if name in LAYER_TABLES else benchmark.experiment(name).model
+    from msgbench.layer_tables import describe as describe_networks
+    from msgbench.layer_tables import write_layer_table
+
+    if model is None:
+        layout = _layout(benchmark)
+        write_layer_table(name, layout)
+        say(f"{name}: {layout.table_csv(name)}")
+    else:
+        for line in describe_networks(name, model):
+            typer.echo(line)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A checkpoint of another project.")],
+    form: Annotated[str, typer.Option("--as", help="Its form: bmsg-generator.")],
+    out: Annotated[Path, typer.Option(help="The snapshot (.safetensors) to write.")],
+    log: LogOption = None,
+) -> None:
+    """Read a generator that another project trained into a snapshot; no code of the file is run."""
+    from msgbench.console import log_to, say
+
+    log_to(log)
+    from msgbench.checkpoints import import_checkpoint
+
+    if out.suffix != ".safetensors":
+        raise ConfigError(
+            f"--out: {str(out)!r} is not allowed; allowed: a file name with .safetensors"
+        )
+    meta = import_checkpoint(file, form, out)
+    model = meta.model
+    say(
+        f"{out}: generator of {model.resolution} px, {model.latent_size} latent dimensions, from {meta.imported}"
+    )
+
+
+@app.command()
 def publish(
     experiment: Annotated[str, typer.Argument(help="Name under `experiments`.")],
     config: ConfigOption = DEFAULT_CONFIG,

@@ -122,6 +122,10 @@ class Layout:
         """A table."""
         return self.root / "tables" / f"{table}.csv"
 
+    def table_md(self, table: str) -> Path:
+        """A table as Markdown."""
+        return self.table_csv(table).with_suffix(".md")
+
     def figure(self, figure: str, suffix: str = "png") -> Path:
         """A figure; the plotted numbers stand beside it with suffix `csv`."""
         return self.root / "figures" / f"{figure}.{suffix}"
@@ -155,6 +159,8 @@ MEASURING_ROOMS = (
     "protocols.py",
     "data/pixels.py",
 )
+# Sources that decide the layer tables.
+MODEL_ROOMS = ("models", "config/model.py", "layer_tables.py")
 # Sources that decide tables, figures and pages.
 ANALYSIS_ROOMS = ("analysis", "reference", "protocols.py")
 

@@ -6,7 +6,7 @@ The rule that turns a network's output into 8-bit pixels is data/pixels.py's.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,24 @@ def latents(indices: range, latent_size: int, seed: int) -> Tensor:
     return torch.from_numpy(np.stack(rows))
 
 
+def noise_inputs(indices: range, resolutions: Sequence[int], seed: int) -> list[Tensor]:
+    """Standard normal noise inputs float32 [len(indices), 1, R, R] on the CPU, one for each R of `resolutions`.
+
+    As latents, each image's noise is a function of (seed, its index) alone.
+    """
+    sizes = [resolution**2 for resolution in resolutions]
+    if not sizes:
+        return []
+    rows = [
+        np.random.default_rng(derive_seed(seed, index, "sample-noise")).standard_normal(
+            sum(sizes), np.float32
+        )
+        for index in indices
+    ]
+    parts = torch.from_numpy(np.stack(rows)).split(sizes, dim=1)
+    return [part.reshape(-1, 1, r, r) for part, r in zip(parts, resolutions, strict=True)]
+
+
 @dataclass(frozen=True)
 class SampleRecipe:
     """All that decides the bits of a sample set, apart from the snapshot itself."""
@@ -48,6 +66,9 @@ class SampleRecipe:
     """No truncation, ever: a truncated set would be another protocol."""
     pixels: str = "float32 * 127.5 + 128, clamped, fraction dropped"
     latents: str = "numpy-pcg64(derive_seed(seed, index, 'sample-latent'))"
+    noise: str = (
+        "numpy-pcg64(derive_seed(seed, index, 'sample-noise')), for generators that take noise"
+    )
 
     def describe(self) -> dict[str, Any]:
         """The recipe as data, for records."""
@@ -105,7 +126,8 @@ class SampleSet:
     @torch.inference_mode()
     def _generate(self, indices: range) -> Tensor:
         z = latents(indices, self.meta.model.latent_size, self.recipe.seed).to(self.device)
-        x = self._generator(z)[-1]
+        noise = noise_inputs(indices, self._generator.noise_resolutions, self.recipe.seed)
+        x = self._generator(z, [part.to(self.device) for part in noise])[-1]
         if not bool(torch.isfinite(x).all()):
             raise MeasurementError(
                 f"{self.snapshot}: generates values that are not finite (images {indices.start} to {indices.stop - 1})"

@@ -19,6 +19,7 @@ from msgbench.config import EmaSpec, ModelSpec
 from msgbench.config.base import Spec
 from msgbench.errors import SnapshotError
 from msgbench.models.build import build_generator
+from msgbench.models.generator import MultiScaleGenerator
 from msgbench.records import atomic_file
 
 SNAPSHOT_SCHEMA: Literal["msgbench.snapshot/1"] = "msgbench.snapshot/1"
@@ -39,7 +40,14 @@ class SnapshotMeta(Spec):
     dataset_fingerprint: str = Field(
         description="fingerprint of the store's manifest that the run trained on"
     )
-    ema: EmaSpec = Field(description="the moving average that made these parameters")
+    ema: EmaSpec | None = Field(
+        description="the moving average that made these parameters; null where nobody knows"
+    )
+    imported: str | None = Field(
+        default=None,
+        description="file and form of another project's checkpoint that this was read from; seed and cur_nimg are "
+        "then 0 and run_fingerprint is the file's sha256",
+    )
 
 
 def save_snapshot(path: Path, G_ema: nn.Module, meta: SnapshotMeta) -> None:
@@ -57,7 +65,9 @@ def read_meta(path: Path) -> SnapshotMeta:
     return _read(path, with_tensors=False)[0]
 
 
-def load_snapshot(path: Path, device: str | torch.device = "cpu") -> tuple[nn.Module, SnapshotMeta]:
+def load_snapshot(
+    path: Path, device: str | torch.device = "cpu"
+) -> tuple[MultiScaleGenerator, SnapshotMeta]:
     """The generator at `path` on `device`, in eval mode and without gradients, and its metadata.
 
     Raises SnapshotError when the file is missing, truncated, of another program, or its tensors do not fit the model
@@ -65,7 +75,7 @@ def load_snapshot(path: Path, device: str | torch.device = "cpu") -> tuple[nn.Mo
     """
     meta, tensors = _read(path, with_tensors=True)
     G = build_generator(meta.model)
-    _check_fit(path, tensors, G.state_dict())
+    require_fit(path, tensors, G.state_dict())
     G.load_state_dict(tensors)
     return G.to(device).eval().requires_grad_(False), meta
 
@@ -92,7 +102,8 @@ def _read(path: Path, with_tensors: bool) -> tuple[SnapshotMeta, dict[str, Tenso
         ) from None
 
 
-def _check_fit(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+def require_fit(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Raise SnapshotError, naming `path` and the tensor, unless `tensors` have the names and forms of `expected`."""
     for name in sorted(expected.keys() - tensors.keys()):
         raise SnapshotError(
             f"{path}: tensor {name} is missing, the generator of its metadata needs it"

@@ -3,7 +3,14 @@
 from msgbench.config.base import fingerprint_of
 from msgbench.config.benchmark import Benchmark, load_benchmark, parse_override, read_yaml, resolve
 from msgbench.config.cluster import TASKS, ClusterSpec, JobResources, Task, job_resources
-from msgbench.config.document import Document, Launcher, TableRow, TableSpec, WeightsSpec
+from msgbench.config.document import (
+    LAYER_TABLES,
+    Document,
+    Launcher,
+    TableRow,
+    TableSpec,
+    WeightsSpec,
+)
 from msgbench.config.model import ModelSpec
 from msgbench.config.objective import GRADIENT_PENALTIES, EmaSpec, LossSpec, OptimizerSpec
 from msgbench.config.patches import merge
@@ -20,6 +27,7 @@ from msgbench.config.specs import (
 
 __all__ = [
     "GRADIENT_PENALTIES",
+    "LAYER_TABLES",
     "TASKS",
     "TIERS",
     "UNBUILT_SOURCES",

@@ -17,7 +17,14 @@ import yaml
 from pydantic import ValidationError
 
 from msgbench.config.cluster import ClusterSpec
-from msgbench.config.document import Document, Launcher, Overlay, TableSpec, WeightsSpec
+from msgbench.config.document import (
+    LAYER_TABLES,
+    Document,
+    Launcher,
+    Overlay,
+    TableSpec,
+    WeightsSpec,
+)
 from msgbench.config.patches import merge
 from msgbench.config.rows import check_table, require_different
 from msgbench.config.sentences import nearest, sentence
@@ -209,6 +216,10 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         for name in experiments
     }
     for name, table in tables.items():
+        if name in LAYER_TABLES:
+            raise ConfigError(
+                f"tables.{name}: is made from the networks by itself; give this table another name"
+            )
         require_different(name, table, experiments, stated)
     return Benchmark(
         tier=document.tier,

@@ -110,6 +110,9 @@ class TableSpec(Spec):
         return tuple(row.experiment for row in self.rows if row.experiment is not None)
 
 
+# Tables of the paper that are made from the networks themselves; no other table may have these names.
+LAYER_TABLES = ("table6", "table7")
+
 TableLayer = Annotated[dict[str, Any], Patch(TableSpec)]
 
 

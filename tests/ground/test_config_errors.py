@@ -121,6 +121,18 @@ CASES = [
         f"'{E3}': model.connections fine and none both mean [32] at 32 px; "
         "give lists that differ, or a larger resolution",
     ),
+    (
+        "a table with the name of one that is made from the networks",
+        {
+            "tables": {
+                "table6": {
+                    "title": "x", "protocol": "is2k_small",
+                    "rows": [{"reference": "x", "experiment": E3}],
+                }
+            }
+        },
+        "tables.table6: is made from the networks by itself; give this table another name",
+    ),
     ("unknown tier", {"tier": "smok"}, "tier: 'smok' is not allowed; allowed: smoke, mini, paper"),
     (
         "unknown choice",

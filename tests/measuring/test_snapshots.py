@@ -15,6 +15,7 @@ from torch import nn
 from msgbench.config import EmaSpec, ModelSpec
 from msgbench.errors import SnapshotError
 from msgbench.models.build import build_generator
+from msgbench.models.generator import draw_noise
 from msgbench.snapshots import SnapshotMeta, load_snapshot, read_meta, save_snapshot
 
 MODEL = ModelSpec(family="progan", resolution=8, latent_size=16, width_multiplier=1 / 32)
@@ -54,6 +55,20 @@ def test_round_trip(snapshot: Path, tiny_generator: nn.Module) -> None:
     images, expected = G(z), tiny_generator.eval()(z)
     assert [list(x.shape) for x in images] == [[4, 3, 4, 4], [4, 3, 8, 8]]
     assert all(torch.equal(a, b) for a, b in zip(images, expected, strict=True))
+
+
+def test_the_average_w_and_the_noise_weights_are_in_the_file(tmp_path: Path) -> None:
+    model = ModelSpec(family="stylegan", resolution=8, latent_size=16, width_multiplier=1 / 32)
+    G = build_generator(model, torch.Generator().manual_seed(5))
+    z = torch.randn(4, 16, generator=torch.Generator().manual_seed(1))
+    noise = draw_noise(G, 4, torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        G.train()(z, noise)
+    assert G.w_average.abs().max() > 0
+    save_snapshot(tmp_path / "styled.safetensors", G, meta_of(model))
+    loaded, _ = load_snapshot(tmp_path / "styled.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(loaded(z, noise), G.eval()(z, noise), strict=True))
+    assert torch.equal(loaded.w_average, G.w_average)
 
 
 def test_equal_content_gives_equal_bytes_and_nothing_else(

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from msgbench.layer_tables import write_layer_table
+from msgbench.layout import Layout
 from msgbench.models.build import build_generator
 from msgbench.models.describe import (
     discriminator_table,
     generator_table,
     layer_table,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # Table 6 row by row, as printed: block, operation, activation, output shape.
 TABLE_6 = [
@@ -114,6 +123,57 @@ def test_generator_is_table_6(model_spec):
 
 def test_discriminator_is_table_7(model_spec):
     assert [printed(row) for row in discriminator_table(model_spec(1024))] == TABLE_7
+
+
+@pytest.mark.parametrize(("name", "published"), [("table6", TABLE_6), ("table7", TABLE_7)])
+def test_the_written_tables_are_the_papers_row_by_row(tmp_path, name, published):
+    layout = Layout(tmp_path, "smoke")
+    write_layer_table(name, layout)
+    with layout.table_csv(name).open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["operation"] != "ToRGB"]
+    written = [
+        (int(row["block"]), row["operation"], row["activation"], row["output_shape"])
+        for row in rows
+    ]
+    assert written == published
+    text = layout.table_md(name).read_text()
+    lines = [line.strip("| ") for line in text.splitlines() if line.startswith("|")]
+    in_markdown = [line.split(" | ") for line in lines[2:-1] if "ToRGB" not in line]
+    assert len(in_markdown) == len(published)
+    for cells, (block, operation, activation, shape) in zip(in_markdown, published, strict=True):
+        # The block's number stands in its first row alone.
+        if cells[0] == f"{block}.":
+            cells = cells[1:]
+        assert cells[:3] == [operation, activation, shape]
+    # The paper numbers the last images 7 as well, a misprint that the table names.
+    assert ("they are number 8" in text) == (name == "table7")
+
+
+def test_describe_prints_both_networks_of_an_experiment():
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "msgbench.cli", "describe", "cifar10-msg-progan-lr0.003",
+            "--config", str(ROOT / "config.yaml"), "--set", "tier=paper",
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "## Generator of cifar10-msg-progan-lr0.003 (progan, paper)" in done.stdout
+    assert "(phi_simple, images of 4, 8, 16, 32 px)" in done.stdout
+    assert "| 20,719,628 |" in done.stdout
+    assert "| 20,775,937 |" in done.stdout
+
+
+def test_describe_names_the_nearest_experiment():
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "msgbench.cli", "describe", "tabel6",
+            "--config", str(ROOT / "config.yaml"),
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "experiments.tabel6: no such experiment" in done.stderr
 
 
 def test_every_generator_block_ends_in_a_linear_to_rgb(model_spec):

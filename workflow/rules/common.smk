@@ -11,7 +11,7 @@ from snakemake.utils import validate
 
 from msgbench.analysis import FIRST_TRAINING, figures_of
 from msgbench.analysis.cost import Workload, announcement, require_accepted
-from msgbench.config import resolve
+from msgbench.config import LAYER_TABLES, resolve
 from msgbench.config.overrides import layered
 from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
 from msgbench.errors import MsgbenchError
@@ -21,6 +21,7 @@ from msgbench.layout import (
     LOGS,
     MANIFEST_JSON,
     MEASURING_ROOMS,
+    MODEL_ROOMS,
     REAL_JSON,
     SPEC_JSON,
     TRAIN_JSON,
@@ -78,6 +79,7 @@ wildcard_constraints:
     dataset=one_of(benchmark.datasets),
     experiment=one_of(benchmark.experiments),
     table=one_of(benchmark.tables),
+    layer_table=one_of(LAYER_TABLES),
     figure=one_of(figures_of(benchmark)),
     fp="[0-9a-f]{8}",
     seed="[0-9]+",
@@ -240,3 +242,4 @@ def table_of(figure):
 
 MEASURING_SOURCES = source_digest(*MEASURING_ROOMS)
 ANALYSIS_SOURCES = source_digest(*ANALYSIS_ROOMS)
+MODEL_SOURCES = source_digest(*MODEL_ROOMS)

@@ -36,6 +36,24 @@ rule table:
         "msgbench table {wildcards.table} --log {log:q} {params.config:q}"
 
 
+# Tables 6 and 7 are the networks themselves: they need no run, and are not part of `all`.
+rule layer_table:
+    output:
+        layout.table_csv("{layer_table}"),
+        layout.table_md("{layer_table}"),
+    log:
+        layout.log("table-{layer_table}"),
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        sources=MODEL_SOURCES,
+        config=lambda wildcards, output: CONFIG_ARGUMENTS,
+    message:
+        "table {wildcards.layer_table}"
+    shell:
+        "msgbench describe {wildcards.layer_table} --log {log:q} {params.config:q}"
+
+
 rule figure:
     input:
         lambda wildcards: measured_for(table_of(wildcards.figure)),
@@ -124,6 +142,17 @@ rule first_training:
 
 # Any table can be asked for by its name, also one outside `all`.
 for name in benchmark.tables:
+
+    rule:
+        name:
+            name
+        input:
+            layout.table_csv(name),
+        message:
+            "target {rule}"
+
+
+for name in LAYER_TABLES:
 
     rule:
         name:
