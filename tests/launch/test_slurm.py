@@ -426,7 +426,7 @@ def test_too_little_memory_names_a_request_that_would_fit(
     assert len(slurm.ids()) == 1
 
 
-@pytest.mark.parametrize("state", ["NODE_FAIL", "PREEMPTED", "TIMEOUT", "BOOT_FAIL"])
+@pytest.mark.parametrize("state", ["NODE_FAIL", "TIMEOUT"])
 def test_what_slurm_took_away_for_good_is_submitted_again(
     run: Run, slurm: FakeSlurm, state: str
 ) -> None:
@@ -442,6 +442,7 @@ def test_what_slurm_took_away_for_good_is_submitted_again(
     assert run.record().job_id == second
 
 
+@pytest.mark.slow
 def test_but_not_for_ever_when_nothing_comes_of_it(run: Run, slurm: FakeSlurm) -> None:
     def take_away() -> None:
         for number in range(1, 6):
