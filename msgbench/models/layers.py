@@ -24,8 +24,8 @@ GAIN_LINEAR = 1.0
 
 LRELU_SLOPE = 0.2
 
-# Output pixels (height) from which upsampling and convolution are one operation; measured on a CPU, where
-# below it the transposed convolution is the slower one.
+# Side of the larger image from which resampling and convolution are one operation; measured on a CPU, where the
+# fused form is the slower one below it (1.7 to 3.4 times as fast above it, with both derivatives).
 FUSED_FROM = 16
 
 EPSILON = 1e-8

@@ -34,6 +34,8 @@ PREPARED = {"prepare tiny"}
         ("measurements", PREPARED | run_of(*SHOWN) | EVALUATED | REAL),
         ("tables", PREPARED | run_of(*SHOWN) | EVALUATED | REAL | {"table table3"}),
         ("table3", PREPARED | run_of(*SHOWN) | EVALUATED | REAL | {"table table3"}),
+        ("table6", {"table table6"}),
+        ("table7", {"table table7"}),
         ("figures", PREPARED | run_of(*SHOWN) | EVALUATED | REAL | FIGURES),
         (
             "report",
@@ -47,6 +49,19 @@ def test_a_target_plans_what_it_needs_and_no_more(
     project: Project, target: str, planned: set[str]
 ) -> None:
     assert set(project.plans(target)) == planned
+
+
+def test_tables_of_layers_need_no_data_and_no_run(project: Project) -> None:
+    done = project.snakemake("--cores", "1", "table6", "table7")
+    assert done.returncode == 0, done.stdout
+    folder = project.layout.table_csv("table6").parent
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "table6.csv", "table6.md", "table7.csv", "table7.md"
+    ]  # fmt: skip
+    assert "9,Fully Connected,Linear,1 x 1 x 1,-,513" in (folder / "table7.csv").read_text()
+    assert project.plans("table6", "table7") == []
+    project.layout.table_md("table7").unlink()
+    assert project.plans("table7") == ["table table7"]
 
 
 def test_all_is_the_default_and_is_the_report(project: Project) -> None:

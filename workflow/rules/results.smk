@@ -158,6 +158,6 @@ for name in LAYER_TABLES:
         name:
             name
         input:
-            layout.table_csv(name),
+            [layout.table_csv(name), layout.table_md(name)],
         message:
             "target {rule}"
