@@ -77,6 +77,7 @@ class Overlap:
         self._futures: dict[str, Future[None]] = {}
         for scenario in sorted(scenarios, key=lambda scenario: -scenario.seconds):
             name = scenario.body.__name__
+            assert name not in self._futures, f"two scenarios are called {name}"
             lab = Lab(clusters[scenario.cluster], folder / name)
             self._futures[name] = self._pool.submit(self._run, scenario, lab)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from msgbench.errors import LaunchError
@@ -235,3 +236,28 @@ def test_a_silent_controller_is_waited_for(lab: Lab) -> None:
         assert code == 0, said
     assert len(lab.jobs()) == 3
     assert len(lab.starts()) == 1
+
+
+@overlapping("fragile_cluster", alone=True, seconds=60)
+def test_a_requeue_that_the_controller_does_not_hear(lab: Lab) -> None:
+    """The job saves and asks a silent slurmctld to be put back; whoever waits submits it again at its place."""
+    login = lab.launch(lab.gated())
+    lab.wait_for_starts(1)
+    wait_until(lambda: lab.saved() >= 5, "a saved state")
+    command = psutil.Process(lab.starts()[0]["pid"])
+    lab.cluster.stop_controller()
+    try:
+        command.parent().send_signal(
+            signal.SIGUSR2
+        )  # of the job itself: nobody else can send it now
+        wait_until(lambda: not command.is_running(), "the command to save and end")
+        time.sleep(5)
+    finally:
+        lab.cluster.start_controller()
+    lab.wait_for_starts(2, 180)
+    assert lab.counts()[1] >= 5
+    lab.gate.touch()
+    code, said = login.end(120)
+    assert code == 0, said
+    assert len(lab.starts()) == 2
+    assert not (lab.run_dir / "two-at-once").exists()
