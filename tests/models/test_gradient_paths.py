@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from msgbench.config import LossSpec
 from msgbench.losses.adversarial import wgan_g_loss
 from msgbench.losses.discriminator import discriminator_loss
+from msgbench.losses.functional import functional_input_gradients
 from msgbench.models.build import build_discriminator, build_generator
 
 
@@ -77,3 +78,37 @@ def test_all_scales_reach_the_score(model_spec):
     ]
     for gradient in torch.autograd.grad(D(images).sum(), images):
         assert gradient.abs().amax(dim=(1, 2, 3)).min() > 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"family": "stylegan"},
+        {"family": "stylegan", "combine": "phi_lin_cat", "connections": [8], "mbstd": "off"},
+        {"combine": "phi_cat_lin", "connections": [4]},
+        {"connections": "none"},
+        {"variant": "bmsg", "mbstd_group_size": None},
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_every_discriminator_differentiates_twice_by_torch_func_as_by_autograd(model_spec, changes):
+    """What the penalties need: gradients by the connected images, and their gradients by the parameters."""
+    spec = model_spec(16, 0.02, **changes)
+    D = build_discriminator(spec, torch.Generator().manual_seed(1)).double()
+    images = [
+        torch.randn(4, 3, r, r, generator=torch.Generator().manual_seed(r), dtype=torch.float64)
+        for r in spec.scales
+    ]
+    leaves = [image.requires_grad_() for image in images if image.shape[-1] in D.connected]
+    by_autograd = torch.autograd.grad(D(images).sum(), leaves, create_graph=True)
+    by_func = functional_input_gradients(D, images, D.connected)
+    assert len(by_func) == len(by_autograd) == len(D.connected)
+    penalties = [sum(g.square().sum() for g in form) for form in (by_autograd, by_func)]
+    parameters = list(D.parameters())
+    twice = [torch.autograd.grad(p, parameters, allow_unused=True) for p in penalties]
+    for a, b in (*zip(by_autograd, by_func, strict=True), *zip(*twice, strict=True)):
+        # The last layer's bias has no part in either.
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    assert sum(gradient is not None for gradient in twice[0]) >= len(parameters) // 2

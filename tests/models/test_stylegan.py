@@ -16,6 +16,7 @@ from msgbench.models.generator import draw_noise
 from msgbench.models.layers import Blur, ConvDownsample2d, draw_parameters
 from msgbench.models.precision import fuse_upsampling, set_precision, use_channels_last
 from msgbench.models.styles import mix_styles, redraw_noise, truncate
+from msgbench.training.networks import update_ema
 
 SQRT2 = math.sqrt(2)
 
@@ -181,6 +182,19 @@ def test_the_average_w_follows_training_passes_alone(spec):
     assert "w_average" in G.state_dict()
     assert "w_average" not in dict(G.named_parameters())
     assert torch.equal(copy.deepcopy(G).w_average, G.w_average)
+
+
+def test_the_average_w_is_copied_into_the_averaged_generator(spec):
+    G, z, noise = drawn(spec, batch=8)
+    G_ema = copy.deepcopy(G)
+    before = G_ema.mapping.layers[0].weight.clone()
+    with torch.no_grad():
+        G.train()(z, noise)
+        G.mapping.layers[0].weight.add_(1)
+    update_ema(G_ema, G, beta=0.9)
+    assert torch.equal(G_ema.w_average, G.w_average)
+    assert G.w_average.abs().max() > 0
+    torch.testing.assert_close(G_ema.mapping.layers[0].weight, before + 0.1)
 
 
 def test_truncation_moves_the_first_layers_towards_the_average(spec):

@@ -114,6 +114,37 @@ def test_first_versions_discriminator(variant, wider):
     assert [(row.block, row.shape) for row in statistics] == [(6, (width[4] + 1, 4, 4))]
 
 
+def test_first_versions_discriminator_equals_a_numpy_twin(model_spec, slow, slow_mbstd):
+    """Half of every input from the image, the image's features first; one statistic of all samples, at 4x4."""
+    spec = model_spec(16, 0.016, mbstd_group_size=None, variant="bmsg")
+    D = build_discriminator(spec, seeded())
+    p = slow.with_random_parameters(D)
+    rng = np.random.default_rng(0)
+    images = {r: rng.normal(size=(3, 3, r, r)) for r in (4, 8, 16)}
+
+    a = slow.conv(images[16], p["from_rgb.weight"], p["from_rgb.bias"], SQRT2, 0)
+    for r in (16, 8, 4):
+        if r < 16:
+            weight, bias = p[f"combine.{r}.linear.weight"], p[f"combine.{r}.linear.bias"]
+            features = slow.conv(images[r], weight, bias, SQRT2, 0)
+            assert features.shape == a.shape == (3, 4, r, r)
+            a = np.concatenate([features, a], axis=1)
+        if r == 4:
+            a = slow_mbstd(a, 3)
+        for conv, pad in (("conv0", 1), ("conv1", 0 if r == 4 else 1)):
+            weight, bias = p[f"blocks.{r}.{conv}.weight"], p[f"blocks.{r}.{conv}.bias"]
+            a = slow.lrelu(slow.conv(a, weight, bias, SQRT2, pad))
+        if r > 4:
+            a = slow.down(a)
+    a = a[:, :, 0, 0]
+    weight, bias = p["blocks.4.dense.weight"], p["blocks.4.dense.bias"]
+    expected = (a @ weight.T * SQRT2 / math.sqrt(a.shape[1]) + bias)[:, 0]
+
+    with torch.no_grad():
+        scores = D([torch.from_numpy(images[r]) for r in (4, 8, 16)])
+    np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-10, atol=1e-12)
+
+
 def test_first_versions_gains():
     spec = ModelSpec(family="progan", variant="bmsg", resolution=16)
     with torch.device("meta"):
