@@ -15,6 +15,7 @@ from msgbench.errors import TrainingError
 from msgbench.losses.adversarial import g_loss
 from msgbench.losses.discriminator import DiscriminatorLoss, discriminator_loss
 from msgbench.models.generator import draw_noise
+from msgbench.seeding import derive_seed
 from msgbench.training.networks import Networks, seeded
 from msgbench.units import nimg_to_kimg
 
@@ -117,9 +118,14 @@ def draw_latents(
 def noise_of(
     G: nn.Module, run: RunSpec, batch: int, cur_nimg: int, purpose: str
 ) -> tuple[Tensor, ...]:
-    """Noise of one moment for the layers of G that take any; never reused, also where latents are."""
+    """Noise of one moment for the layers of G that take any; never reused, also where latents are.
+
+    On a GPU it is drawn there: a step at 256 px with 32 images takes 11 million numbers, 0.1 s of two CPU cores.
+    """
     device = next(G.parameters()).device
-    return tuple(draw_noise(G, batch, seeded(run.seed, cur_nimg, purpose), device))
+    generator = torch.Generator(device if device.type == "cuda" else "cpu")
+    generator.manual_seed(derive_seed(run.seed, cur_nimg, purpose))
+    return tuple(draw_noise(G, batch, generator, device))
 
 
 @contextmanager

@@ -158,6 +158,14 @@ def test_noise_comes_from_the_generator_that_is_passed_in(spec):
         G(z)
 
 
+@pytest.mark.gpu
+def test_noise_drawn_on_a_gpu_is_a_function_of_its_seed(spec):
+    G = build_generator(spec, seeded()).to("cuda")
+    first, again = (draw_noise(G, 2, torch.Generator("cuda").manual_seed(3)) for _ in range(2))
+    assert {part.device.type for part in first} == {"cuda"}
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
 def test_a_generator_without_noise_takes_none(model_spec):
     G = build_generator(model_spec(8, 0.02, latent_size=8), seeded())
     generator = seeded(3)
