@@ -138,8 +138,8 @@ class ModelSpec(Spec):
         """Defaults by family and variant, and `connections` as a list of resolutions."""
         if not isinstance(data, dict):
             return data
-        defaults = _DEFAULTS.get((data.get("family", ""), data.get("variant", "paper")), {})
-        data = {**defaults, **data}
+        kind = str(data.get("family")), str(data.get("variant", "paper"))
+        data = {**_DEFAULTS.get(kind, {}), **data}
         stated, resolution = data.get("connections", "all"), data.get("resolution")
         if type(resolution) is int and isinstance(stated, str | list | tuple):
             # A wrong resolution or form has its own sentence further on.

@@ -57,7 +57,7 @@ def test_a_generator_becomes_a_snapshot(tmp_path: Path, prefix: str) -> None:
     z = torch.randn(2, 16, generator=torch.Generator().manual_seed(1))
     expected = build_generator(MODEL, torch.Generator().manual_seed(4))(z)
     for image, twin in zip(G(z), expected, strict=True):
-        # G is wrapped for another memory order nowhere: the very same operations.
+        # The very same operations on the same numbers.
         assert torch.equal(image, twin)
 
 

@@ -38,7 +38,7 @@ def model_spec() -> Callable[..., ModelSpec]:
 
 
 class SlowLayers:
-    """The layers once more in numpy, float64, one sample of clarity for speed."""
+    """The layers once more in numpy and float64: slow, and plain to read."""
 
     @staticmethod
     def conv(
