@@ -12,7 +12,6 @@ also when this process dies (guard.py).
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import random
 import re
@@ -35,7 +34,6 @@ TAG = "MSGBENCH_TEST_CLUSTER"
 NODE_TAG = "MSGBENCH_TEST_NODE"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "sinfo")
 DATABASE_PROGRAMS = ("slurmdbd", "sacct", "sacctmgr", "mariadbd", "mariadb-install-db")
-_HOSTS = Path("/etc/hosts")
 _POLL_SECONDS = 0.1
 # Debian keeps daemons there, and not every user's PATH has it.
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -108,8 +106,7 @@ class Cluster:
         try:
             self._start_guard()
             self.settings.write()
-            with _hosts_edited() as lines:
-                lines += [f"127.0.0.1 {node}" for node in self.nodes]
+            guard.name_hosts(self.nodes)
             self._start_munge()
             if self.settings.accounting:
                 self._start_accounting()
@@ -147,10 +144,7 @@ class Cluster:
         for daemon in self._daemons.values():
             daemon.wait()
         self._daemons.clear()
-        with _hosts_edited() as lines:
-            lines[:] = [
-                line for line in lines if line.split()[1:2] not in [[n] for n in self.nodes]
-            ]
+        guard.forget_hosts(self.nodes)
         shutil.rmtree(self.folder, ignore_errors=True)
         if self._guard is not None:
             self._guard.communicate(b"")
@@ -168,7 +162,7 @@ class Cluster:
 
     def _start_guard(self) -> None:
         self._guard = subprocess.Popen(
-            [sys.executable, guard.__file__, self._mark, str(self.folder)],
+            [sys.executable, guard.__file__, self._mark, str(self.folder), *self.nodes],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
@@ -349,24 +343,6 @@ def _fake_gpus(folder: Path, count: int) -> Iterator[Path]:
         except PermissionError:
             return
         yield path
-
-
-@contextlib.contextmanager
-def _hosts_edited() -> Iterator[list[str]]:
-    """The lines of /etc/hosts, written back when the block changed them; one editor at a time.
-
-    Programs of a job may look up the name of their node (submitit hands it on as the main address).
-    """
-    with _HOSTS.open("r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        lines = file.read().splitlines()
-        before = list(lines)
-        yield lines
-        if lines != before:
-            # In place: in a container the file is a mount and cannot be replaced.
-            file.seek(0)
-            file.write("".join(f"{line}\n" for line in lines))
-            file.truncate()
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:

@@ -1,18 +1,21 @@
-"""Finding the processes of a test cluster by what stands in their environment, and ending them.
+"""What a test cluster does to its machine, and how it is undone: processes, and names in /etc/hosts.
 
-As a script (`python guard.py NAME=VALUE FOLDER`) it waits for the end of the process that started it (its
-stdin closes), kills what that left behind and removes FOLDER.
+As a script (`python guard.py NAME=VALUE FOLDER NODE...`) it waits for the end of the process that started it
+(its stdin closes), kills what that left behind, and removes FOLDER and the names.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+_HOSTS = Path("/etc/hosts")
 
 
 def marked(*marks: str) -> set[int]:
@@ -48,10 +51,39 @@ def kill(pids: Iterable[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def _hosts_edited() -> Iterator[list[str]]:
+    """The lines of /etc/hosts, written back when the block changed them; one editor at a time."""
+    with _HOSTS.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lines = file.read().splitlines()
+        before = list(lines)
+        yield lines
+        if lines != before:
+            # In place: in a container the file is a mount and cannot be replaced.
+            file.seek(0)
+            file.write("".join(f"{line}\n" for line in lines))
+            file.truncate()
+
+
+def name_hosts(nodes: Iterable[str]) -> None:
+    """Let the names of `nodes` resolve: submitit hands the first one's on as the main address."""
+    with _hosts_edited() as lines:
+        lines += [f"127.0.0.1 {node}" for node in nodes]
+
+
+def forget_hosts(nodes: Iterable[str]) -> None:
+    """Undo `name_hosts`; nothing happens where it was not done."""
+    gone = {f"127.0.0.1 {node}" for node in nodes}
+    with _hosts_edited() as lines:
+        lines[:] = [line for line in lines if line not in gone]
+
+
 if __name__ == "__main__":
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
     sys.stdin.read()
     for _ in range(3):  # a daemon may have been starting another process
         kill(marked(sys.argv[1]))
+    forget_hosts(sys.argv[3:])
     shutil.rmtree(sys.argv[2], ignore_errors=True)

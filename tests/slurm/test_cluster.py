@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -67,23 +66,20 @@ def test_without_accounting_sacct_refuses(bare_cluster: Cluster) -> None:
     )
 
 
-def test_a_killed_node_takes_its_jobs_along_and_comes_back(bare_cluster: Cluster) -> None:
-    node = bare_cluster.nodes[0]
-    mark = bare_cluster.folder / "sleeper.pid"
-    # A process that has left the job's session and forgotten its environment dies as well.
-    script = f"env -i setsid sh -c 'echo $$ > {mark}; exec sleep 600' & wait"
-    job = submit(bare_cluster, f"--nodelist={node}", "--no-requeue", script=script)
-    wait_until(mark.exists, "the job to start")
-    time.sleep(0.2)
-    pid = int(mark.read_text())
-    bare_cluster.kill_node(node)
-    wait_until(lambda: not psutil.pid_exists(pid), "the last process of the node", 5)
-    # Instead of NODE_TIMEOUT_SECONDS. A node that is back before would be taken for one that only blinked.
-    bare_cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=killed")
-    wait_until(lambda: state(bare_cluster, job) == f"NODE_FAIL {node}", "the job to be given up")
-    bare_cluster.start_node(node)
-    job = submit(bare_cluster, f"--nodelist={node}", script="true")
-    wait_until(lambda: state(bare_cluster, job) == f"COMPLETED {node}", "the next job")
+def test_a_killed_node_takes_its_jobs_along() -> None:
+    """That it is noticed, and can be started again, is seen where a training resumes elsewhere."""
+    if reason := missing(accounting=False):
+        pytest.skip(f"real Slurm not run: {reason}")
+    with Cluster(nodes=1, accounting=False) as cluster:
+        (node,) = cluster.nodes
+        mark = cluster.folder / "sleeper.pid"
+        # A process that has left the job's session and forgotten its environment dies as well.
+        script = f"env -i setsid sh -c 'echo $$ > {mark}; exec sleep 600' & wait"
+        submit(cluster, "--no-requeue", script=script)
+        wait_until(lambda: mark.exists() and bool(mark.read_text().strip()), "the job to start")
+        pid = int(mark.read_text())
+        cluster.kill_node(node)
+        wait_until(lambda: not psutil.pid_exists(pid), "the last process of the node", 5)
 
 
 def test_a_controller_that_was_away_knows_its_jobs(bare_cluster: Cluster) -> None:
@@ -125,18 +121,21 @@ sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from slurm.cluster import Cluster
 with Cluster(nodes=1, accounting=False) as cluster:
     cluster.run("sbatch", "--output=/dev/null", "--wrap", "sleep 600")
-    print(cluster.folder, flush=True)
+    print(cluster.folder, *cluster.nodes, flush=True)
     time.sleep(600)
 """
     owner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
-    folder = Path(owner.stdout.readline().strip())
+    place, node = owner.stdout.readline().split()
+    folder = Path(place)
     assert descendants(folder)
+    assert node in Path("/etc/hosts").read_text()
     os.kill(owner.pid, signal.SIGKILL)
     owner.wait()
     owner.stdout.close()
     wait_until(lambda: not folder.exists(), "the guard to clean up", 20)
     assert descendants(folder) == set()
+    assert node not in Path("/etc/hosts").read_text()
 
 
 def test_a_start_that_fails_shows_the_logs(monkeypatch: pytest.MonkeyPatch) -> None:
