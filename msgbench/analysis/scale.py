@@ -15,11 +15,12 @@ def training_departures(
     dataset: Dataset,
     printed: dict[str, Printed],
     published: ExperimentSpec | None = None,
+    in_paper: bool = True,
 ) -> tuple[str, ...]:
     """How a training is smaller than, or other than, the row of the paper's table.
 
     `printed` holds the row's printed cells by column (`real_images`, `learning_rate`), `published` is the
-    experiment as config.yaml has it without the tier.
+    experiment as config.yaml has it without the tier. A row that is not `in_paper` has a recipe of its own.
     """
     found = list(model_departures(spec.model))
     if published is not None:
@@ -36,7 +37,8 @@ def training_departures(
             f"learning rate {' and '.join(f'{ours:g}' for ours in rates)} "
             f"instead of {printed['learning_rate'].printed}"
         )
-    return (*found, *recipe_departures(spec), *dataset_departures(dataset))
+    recipe = recipe_departures(spec) if in_paper else ()
+    return (*found, *recipe, *dataset_departures(dataset))
 
 
 def recipe_departures(spec: ExperimentSpec) -> tuple[str, ...]:

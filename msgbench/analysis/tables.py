@@ -261,6 +261,7 @@ def _method_row(
         collection.datasets[plan.dataset.name],
         printed,
         collection.benchmark.published.get(experiment),
+        in_paper=spec.reference is not None,
     )
     reasons = [seed.reason for seed in seeds if seed.reason]
     verdict = value_verdict(

@@ -25,7 +25,7 @@ def test_the_tier_of_the_file_is_smoke() -> None:
 
 def test_the_paper_tier_is_the_paper() -> None:
     paper = benchmark(tier="paper")
-    rates = {name: spec.optimizer.lr for name, spec in paper.experiments.items() if "-lr" in name}
+    rates = {name: spec.optimizer.lr for name, spec in paper.experiments.items() if "-lr0" in name}
     assert rates == {f"cifar10-msg-progan-lr{lr}": lr for lr in (0.003, 0.001, 0.005, 0.01)}
     spec = paper.experiments[E3]
     assert (spec.training.total_kimg, spec.training.batch_size) == (12_000, 64)

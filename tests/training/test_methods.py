@@ -23,14 +23,24 @@ from .test_loop import stopped_at
 
 NO_GP = {"penalty": "none", "drift_weight": 0.0}
 METHODS: dict[str, dict[str, Any]] = {
-    "msg-stylegan's": {
+    "msg-stylegan": {
+        "model": {"family": "stylegan", "combine": "phi_cat_lin"},
         "loss": {"adversarial": "non_saturating", "penalty": "r1", "drift_weight": 0.0},
         "ema": {"halflife_kimg": 0.05},
     },
+    "msg-stylegan, phi_lin_cat": {
+        "model": {"family": "stylegan", "combine": "phi_lin_cat", "connections": [4]},
+        "loss": {"adversarial": "non_saturating", "penalty": "r1", "drift_weight": 0.0},
+    },
+    "no connections": {"model": {"connections": "none"}},
+    "phi_lin_cat": {"model": {"combine": "phi_lin_cat"}},
+    "phi_cat_lin": {"model": {"combine": "phi_cat_lin"}},
+    "without techniques": {"model": {"pixel_norm": "off", "equalized_lr": False, "mbstd": "off"}},
     "r1 partial": {"loss": {"adversarial": "non_saturating", "penalty": "r1", "r1_gradient": "partial"}},
     "one-sided": {"loss": {"adversarial": "non_saturating", "penalty": "one_sided"}},
     "a u for each scale, one norm": {"loss": {"gp_mixing": "per_scale", "gp_norm": "joint"}},
     "first version's": {
+        "model": {"variant": "bmsg", "combine": "phi_lin_cat", "mbstd_group_size": None},
         "loss": {"adversarial": "ra_hinge", **NO_GP},
         "optimizer": {"lr": 0.001},
         "ema": {"beta": 0.999},
@@ -84,7 +94,7 @@ def first_line(run_dir: Path) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("name", "terms", "norms"),
     [
-        ("msg-stylegan's", {"adversarial", "r1"}, True),
+        ("msg-stylegan", {"adversarial", "r1"}, True),
         ("one-sided", {"adversarial", "gradient_penalty", "drift"}, True),
         ("first version's", {"adversarial"}, False),
     ],
@@ -179,7 +189,7 @@ def test_without_an_average_the_kept_generator_is_the_trained_one(
 
 @pytest.mark.parametrize(
     ("name", "term"),
-    [("msg-stylegan's", "adversarial, r1"), ("first version's", "adversarial")],
+    [("msg-stylegan", "adversarial, r1"), ("first version's", "adversarial")],
 )
 def test_a_loss_that_is_not_finite_names_its_term_and_leaves_d_alone(name: str, term: str) -> None:
     run = run_of(METHODS[name])
@@ -193,13 +203,13 @@ def test_a_loss_that_is_not_finite_names_its_term_and_leaves_d_alone(name: str, 
 
 def test_r1_leaves_the_images_of_the_caller_alone() -> None:
     images = reals()
-    run = run_of(METHODS["msg-stylegan's"])
+    run = run_of(METHODS["msg-stylegan"])
     discriminator_step(networks(run), images, run, 0)
     assert not any(image.requires_grad for image in images)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", ["msg-stylegan's", "one-sided", "first version's"])
+@pytest.mark.parametrize("name", ["msg-stylegan", "one-sided", "first version's"])
 def test_scores_and_norms_are_float32(
     name: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,14 +27,14 @@ TIMES = ("cpu_hours", "gpu_hours")
 
 
 class Workflow:
-    """`snakemake --cores 2 all` in a session of its own, as from a terminal."""
+    """`snakemake --cores 2 all` (or another target) in a session of its own, as from a terminal."""
 
-    def __init__(self, project: Project, *arguments: str) -> None:
+    def __init__(self, project: Project, *arguments: str, target: str = "all") -> None:
         self.project = project
         self.said = project.folder / "said.txt"
         with self.said.open("a") as file:
             self.process = subprocess.Popen(
-                [SNAKEMAKE, "--cores", "2", "all", *arguments],
+                [SNAKEMAKE, "--cores", "2", target, *arguments],
                 cwd=project.folder,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,

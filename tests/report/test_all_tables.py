@@ -1,0 +1,82 @@
+"""The page, the tables and the figures of the whole config.yaml, complete and empty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from msgbench.analysis import figures_of
+from msgbench.analysis.figures import build_plot, make_figure
+from msgbench.analysis.report import make_report
+from msgbench.analysis.tables import make_table
+from msgbench.config import load_benchmark
+
+from .test_page import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+ALL = tuple(load_benchmark(ROOT / "config.yaml").tables)
+
+
+def written(tree) -> Page:
+    make_report(tree.benchmark, tree.layout, tree.layout.report_html)
+    return Page(tree.layout.report_html)
+
+
+@pytest.fixture(scope="module")
+def whole(results_tree, tmp_path_factory):
+    """Everything that smoke makes, as records without meaning."""
+    tree = results_tree(tmp_path_factory.mktemp("whole"), "smoke", None, ALL).complete()
+    for name in tree.benchmark.tables_of_all():
+        make_table(tree.benchmark, tree.layout, name, tree.layout.table_csv(name))
+    return tree
+
+
+def test_the_page_shows_every_table_of_all_and_says_what_is_scaled(whole) -> None:
+    page = written(whole)
+    words = " ".join(page.text)
+    for name in whole.benchmark.tables_of_all():
+        assert whole.benchmark.tables[name].title in words
+    assert "without PixNorm" not in words
+    assert "22 of 22 planned runs are trained and measured." in words
+    assert "32 px instead of 1024" in words
+    assert "connections at 4 px stand for 4, 8" in words
+    assert "connections at 16 px stand for 64, 128, 256, 512" in words
+    # One sentence a table, not one a row.
+    assert words.count("pixel-Gaussian control") < len(whole.benchmark.table_experiments())
+
+
+def test_quoted_rows_have_the_paper_s_number_and_a_verdict_of_their_own(whole) -> None:
+    frame = pd.read_csv(whole.layout.table_csv("v1-table1"), dtype=str).set_index("row")
+    assert frame.verdict["cifar10-lr-gan"] == "quoted"
+    assert frame.paper_is["cifar10-lr-gan"] == "7.17"
+    assert frame.paper_origin["cifar10-lr-gan"] == "quoted"
+    assert frame.ours_best_mean.notna().sum() == 2
+    assert list(pd.read_csv(whole.layout.table_csv("table4"), dtype=str).paper_fid) == [
+        "14.20", "10.84", "9.17", "9.74", "8.36",
+    ]  # fmt: skip
+
+
+def test_every_figure_has_the_rows_that_are_trained(whole, tmp_path) -> None:
+    from msgbench.analysis.collect import collect
+
+    benchmark = whole.benchmark
+    collection = collect(benchmark, whole.layout)
+    for table in benchmark.tables_of_all():
+        for name in figures_of(benchmark, [table]):
+            plot = build_plot(collection, name)
+            runs = {series.run for series in plot.panels[0].series if series.role == "run"}
+            assert len(runs) == len(set(benchmark.tables[table].experiments)), name
+    make_figure(benchmark, whole.layout, "table4", tmp_path / "table4.png")
+    assert (tmp_path / "table4.png").stat().st_size > 5_000
+
+
+def test_nothing_made_yet_is_a_page_too(results_tree, tmp_path) -> None:
+    tree = results_tree(tmp_path, "paper", None, ALL)
+    words = " ".join(written(tree).text)
+    assert "0 of 66 planned runs are trained and measured." in words
+    for name in tree.benchmark.tables:
+        make_table(tree.benchmark, tree.layout, name, tree.layout.table_csv(name))
+    frame = pd.read_csv(tree.layout.table_csv("v1-techniques"), dtype=str)
+    assert set(frame.verdict.str.partition(":")[0]) == {"not run"}
