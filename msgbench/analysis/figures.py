@@ -48,7 +48,10 @@ LOSSES = (
     ("loss_d", "critic loss"),
     ("loss_g", "generator loss"),
     ("gradient_penalty", "gradient penalty"),
+    ("r1", "R1"),
 )
+# Losses that some methods do not have: a panel only where a run reports one.
+_SOME = ("gradient_penalty", "r1")
 
 # Keys are a closed set of literals to the type checker, which it cannot infer for a module's dict.
 _STYLE: dict[Any, Any] = {
@@ -361,6 +364,9 @@ def _loss_panels(
             thinned = max(thinned, step)
             xs = tuple(float(x) / unit[1] for x in means["cur_nimg"])
             series.append(Series(label, "run", slot, tuple(map(float, means[column])), xs, run))
+        trained = any(not stats.empty for *_, stats in stated)
+        if not series and (column == "r1" or (trained and column in _SOME)):
+            continue
         panels.append(
             Panel(
                 column, title, f"real images shown ({unit[0]})", title, tuple(series),

@@ -25,6 +25,7 @@ from msgbench.analysis.figures import (
     curve_of,
     curves_plot,
     draw,
+    losses_plot,
     main_protocols,
     make_figure,
     plot_frame,
@@ -232,3 +233,20 @@ def test_curves_of_one_run_carry_their_levels(make_tree):
     assert inception["control"] == (1.5,)
     assert inception["real images"] == (5.5,)
     assert draw(plot).legends == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "panels"),
+    [
+        (["loss_d", "loss_g", "r1"], ["loss_d", "loss_g", "r1"]),
+        (["loss_d", "loss_g"], ["loss_d", "loss_g"]),
+        ([], ["loss_d", "loss_g", "gradient_penalty"]),
+    ],
+)
+def test_losses_have_a_panel_for_the_penalty_that_a_method_has(columns, panels):
+    stats = pd.DataFrame({"cur_nimg": [8, 16] if columns else []})
+    for column in columns:
+        stats[column] = [1.0, 2.0]
+    plot = losses_plot("x", "a run", "a/b/seed0", stats, 16)
+    assert [panel.name for panel in plot.panels] == panels
+    assert len(plot.heights) == len(panels)

@@ -142,7 +142,7 @@ def plan_lines(benchmark: Benchmark, layout: Layout | None = None) -> list[str]:
     shown = {line.name for line in cost.lines}
     others = [name for name in benchmark.experiments if name not in shown]
     if others:
-        lines.append(f"in no table and not in the estimate: {', '.join(others)}")
+        lines.append(f"not part of all and not in the estimate: {', '.join(others)}")
     return lines
 
 
