@@ -10,6 +10,9 @@ from msgbench.reference import Printed
 from msgbench.units import kimg_to_nimg
 
 
+_BETWEEN = (" instead of ", " in place of ")
+
+
 def training_departures(
     spec: ExperimentSpec,
     dataset: Dataset,
@@ -148,8 +151,23 @@ def statement(tier: Tier, departures: tuple[str, ...]) -> str:
     """The sentence that stands wherever numbers of a scaled-down run are shown; empty for none."""
     if tier == "paper" and not departures:
         return ""
-    what = "; ".join(departures) if departures else "see config.yaml"
+    what = "; ".join(_joined(departures)) if departures else "see config.yaml"
     return f"{tier} tier: scaled down ({what}); nothing here is a reproduction"
+
+
+def _joined(departures: tuple[str, ...]) -> list[str]:
+    """`departures` with those that differ in the published side alone as one: "32 px instead of 1024 or 256"."""
+    sides: dict[tuple[str, str], list[str]] = {}
+    for departure in departures:
+        word = next((word for word in _BETWEEN if word in departure), "")
+        ours, _, published = departure.partition(word) if word else (departure, "", "")
+        sides.setdefault((ours, word), []).append(published)
+    return [f"{ours}{word}{_either(published)}" for (ours, word), published in sides.items()]
+
+
+def _either(names: list[str]) -> str:
+    names = list(dict.fromkeys(names))
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def table_departures(rows: list[tuple[str, ...]], protocol: Protocol) -> tuple[str, ...]:
