@@ -9,7 +9,6 @@ from msgbench.protocols import PROTOCOLS, Protocol
 from msgbench.reference import Printed
 from msgbench.units import kimg_to_nimg
 
-
 _BETWEEN = (" instead of ", " in place of ")
 
 
