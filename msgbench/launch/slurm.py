@@ -183,9 +183,8 @@ def command_job(order: Order, resources: JobResources) -> CommandJob:
     that did not end by itself. So a training saves and goes on, and everything else goes on.
     """
     trains = order.task == "train"
-    program = shutil.which(order.argv[0]) or order.argv[0]
     return CommandJob(
-        argv=(program, *order.argv[1:]),
+        argv=(_program(order.argv[0]), *order.argv[1:]),
         run_dir=str(order.folder),
         cwd=str(Path.cwd()),
         environment=_variables(order, resources),
@@ -194,6 +193,12 @@ def command_job(order: Order, resources: JobResources) -> CommandJob:
         ignored=(signal.SIGTERM,),
         kept_output=str(order.output) if order.task in TASKS_WITH_COPY else None,
     )
+
+
+def _program(name: str) -> str:
+    """`name` with its folder: on PATH, or beside this Python, whose environment may not be activated."""
+    beside = Path(sys.executable).parent
+    return shutil.which(name) or shutil.which(name, path=str(beside)) or name
 
 
 def _variables(order: Order, resources: JobResources) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from msgbench.config import load_benchmark
 from msgbench.launch.queue import JobState
 from msgbench.launch.record import JobRecord
 from msgbench.layout import EVALUATE_JSON, TRAIN_JSON, state_file
@@ -346,9 +347,11 @@ def test_three_hundred_runs_in_a_second(make_tree: Any, root: Path) -> None:
     import resource
 
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    others = set(load_benchmark(root / "config.yaml").tables) - {"table3"}
     command = [
         sys.executable, "-m", "msgbench.cli", "status", "--json", "--config", root / "config.yaml",
         f"--set=results={tree.layout.results}", f"--set=tiers.smoke.defaults.seeds={seeds}",
+        *(f"--set=tables.{name}.in_all=false" for name in sorted(others)),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
