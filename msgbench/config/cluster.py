@@ -36,6 +36,9 @@ _NOT_ASKED = frozenset(
 # Two names for one thing: a layer that sets one of them replaces the other of the layer below.
 ALTERNATIVES = (("gpu", "gres"), ("mem_mb", "mem_mb_per_cpu"))
 
+# Resources that are texts, of which Snakemake makes numbers where it can.
+_TEXTS = frozenset({"slurm_partition", "slurm_account", "gres", "constraint", "qos", "slurm_extra"})
+
 # Options of sbatch (long and short) that have a key of their own.
 _OPTION_KEYS = {
     **dict.fromkeys(("partition", "p"), "slurm_partition"),
@@ -214,13 +217,14 @@ class ClusterSpec(Spec):
 
         Raises ConfigError for a resource that is not known, wrong, or contradicts another one.
         """
-        texts = {"slurm_partition", "slurm_account", "gres", "constraint", "qos"}
-        # Snakemake makes numbers of texts like `--set-resources train:slurm_account=0815`.
-        own = {
-            key: str(value) if key in texts else value
-            for key, value in resources.items()
-            if key not in _NOT_ASKED
-        }
+        own = {key: value for key, value in resources.items() if key not in _NOT_ASKED}
+        for key in sorted(_TEXTS & set(own)):
+            # It may have been another text: 815 was 0815, 10000 was 10e3.
+            if isinstance(own[key], int | float):
+                raise ConfigError(
+                    f"resources.{rule}.{key}: is the number {own[key]!r} for Snakemake; give the text as it is meant "
+                    f"quotes of its own: {key}=\"'{own[key]!r}'\""
+                )
         return self.of(task).merged(job_resources(own, "resources", rule))
 
     def merged(self, other: ClusterSpec) -> ClusterSpec:

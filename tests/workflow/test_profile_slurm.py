@@ -14,6 +14,7 @@ LOST = (
     "--profile slurm: its default-resources, which choose Slurm, are replaced as a whole by others; name the "
     "launcher among them: --default-resources launcher=slurm {}"
 )
+NUMBER = "for Snakemake; give the text as it is meant quotes of its own:"
 QUOTES = "is also a name of Python, which Snakemake takes it for; give it quotes of its own:"
 
 REFUSED = [
@@ -58,6 +59,14 @@ REFUSED = [
     (
         ["--set-resources", "train:slurm_partition=all"],
         f"resources.train.slurm_partition: all {QUOTES} slurm_partition=\"'all'\"",
+    ),
+    (
+        ["--set-resources", "train:slurm_account=0815"],
+        f"resources.train.slurm_account: is the number 815 {NUMBER} slurm_account=\"'815'\"",
+    ),
+    (
+        ["--set-resources", "train:qos=10e3"],
+        f"resources.train.qos: is the number 10000 {NUMBER} qos=\"'10000'\"",
     ),
     (["--set-resources", "trian:gpu=1"], "set-resources: 'trian' is no rule; did you mean 'train'?"),
     (
