@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,23 @@ def test_a_dry_run_says_it(project: Project, target: str, runs: int) -> None:
     if runs:
         assert f"({runs} to train, {measured} to measure), about " in line
         assert "CPU-minutes (estimated: one CPU thread at" in line
+
+
+def test_a_dry_run_that_fails_does_not_say_it(project: Project) -> None:
+    with (project.folder / "Snakefile").open("a") as file:
+        file.write('rule broken:\n    input:\n        "nowhere.txt", rules.measurements.input\n')
+    for target in ("nosuch", "broken"):
+        done = project.snakemake("-n", target)
+        assert done.returncode == 1
+        assert announced(done.stdout) == [], done.stdout
+
+
+def test_a_run_directory_that_is_gone_is_planned_below_a_finished_table(done: Project) -> None:
+    """As the errors say that advise to remove one."""
+    shutil.rmtree(done.run_dir("second-lr0.01"))
+    assert done.plans("all") == []
+    for target in ("runs", "measurements"):
+        assert any("train" in job and "second-lr0.01" in job for job in done.plans(target))
 
 
 def test_what_is_done_is_not_counted(done: Project) -> None:

@@ -1,12 +1,14 @@
 # What all rules share: the resolved benchmark, its paths, and who needs whose runs. No rules here.
 
 import atexit
+import logging
 import os
 import re
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import validate
 
 from msgbench.analysis import FIRST_TRAINING, figures_of
@@ -179,14 +181,25 @@ def require_leave():
         raise WorkflowError(str(error))
 
 
-def announce_dry_run():
-    """`onstart` is not called in a dry run: its line comes after Snakemake's last one."""
-    if workflow.dryrun and workflow.dag is not None:
+class SeenErrors(logging.Handler):
+    """Notes whether Snakemake told an error: at its exit nothing else says that it failed."""
+
+    any = False
+
+    def emit(self, record):
+        self.any = True
+
+
+def announce_dry_run(errors):
+    """`onstart` is not called in a dry run: its line comes after Snakemake's last one, if that is no error."""
+    if workflow.dryrun and workflow.dag is not None and not errors.any:
         print(announcement(workload()), file=sys.stderr)
 
 
 if workflow.is_main_process:
-    atexit.register(announce_dry_run)
+    seen_errors = SeenErrors(logging.ERROR)
+    logger.addHandler(seen_errors)
+    atexit.register(announce_dry_run, seen_errors)
 
 
 # What tables and figures show.
