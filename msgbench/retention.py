@@ -67,7 +67,8 @@ def read_deleted(run_dir: Path) -> tuple[Deleted, ...]:
         return ()
     except (ValueError, KeyError, TypeError):
         raise SnapshotError(
-            f"{path}: is not a record of deleted snapshots; restore it, or remove the run directory to train again"
+            f"{path}: is not a record of deleted snapshots; restore it, or remove the run directory "
+            "and run the target `runs` or `measurements` to train again"
         ) from None
 
 

@@ -279,7 +279,8 @@ class _RunEvaluation:
                 f"{self.run_dir}: {name}{more} has no valid record of the snapshots at "
                 f"{', '.join(f'{kimg:g}' for kimg in lengths)} kimg, which were deleted after measuring "
                 f"({RETENTION_JSON}); take it out of evaluation.protocols, or put the files back: from a copy, or by "
-                "training again (remove the run directory, set evaluation.keep to all)"
+                "training again (remove the run directory, set evaluation.keep to all, and run the target `runs` or "
+                "`measurements`)"
             )
         if earlier:
             say(

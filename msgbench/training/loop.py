@@ -255,5 +255,5 @@ def require_snapshots(run_dir: Path, snapshots: list[dict[str, Any]]) -> None:
         if snapshot.cur_nimg not in deleted and not (run_dir / snapshot.file).exists():
             raise TrainingError(
                 f"{run_dir / snapshot.file}: this snapshot was taken and is gone; restore it, "
-                "or remove the run directory to train again"
+                "or remove the run directory and run the target `runs` or `measurements` to train again"
             )

@@ -56,7 +56,8 @@ def load_latest(
             if state.get("schema") != STATE_SCHEMA:
                 raise TrainingError(
                     f"{path}: has schema {state.get('schema')}, this version reads {STATE_SCHEMA}; "
-                    "go on with the version that wrote it, or remove the run directory"
+                    "go on with the version that wrote it, or remove the run directory and run the target `runs` "
+                    "or `measurements`"
                 )
             require_same(path, state, run, dataset_fingerprint)
             return state
@@ -65,7 +66,7 @@ def load_latest(
     if damaged and any(path.exists() for path in candidates):
         raise TrainingError(
             f"{run_dir / STATES}: no training state is readable ({', '.join(damaged)}); "
-            "restore one, or remove the run directory to start again"
+            "restore one, or remove the run directory and run the target `runs` or `measurements` to train again"
         )
     return None
 
@@ -102,7 +103,8 @@ def _read(path: Path) -> tuple[dict[str, Any] | None, str]:
 def require_same(path: Path, saved: dict[str, Any], run: RunSpec, dataset_fingerprint: str) -> None:
     """Raise TrainingError when what `path` holds belongs to another spec, seed or dataset than asked for."""
     again = (
-        f"or remove {path.parent if path.suffix == '.json' else path.parent.parent} to train again"
+        f"or remove {path.parent if path.suffix == '.json' else path.parent.parent} and run the target `runs` or "
+        "`measurements` to train again"
     )
     for what, was, now, remedy in (
         ("spec", saved.get("fingerprint"), run.fingerprint, f"restore the spec, {again}"),

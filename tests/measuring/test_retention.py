@@ -201,7 +201,8 @@ def test_a_new_protocol_that_needs_a_deleted_snapshot_is_one_sentence(
     assert str(caught.value) == (
         f"{run_dir}: is60_test has no valid record of the snapshots at 0, 1.6, 3.2 kimg, which were deleted after "
         "measuring (retention.json); take it out of evaluation.protocols, or put the files back: from a copy, or by "
-        "training again (remove the run directory, set evaluation.keep to all)"
+        "training again (remove the run directory, set evaluation.keep to all, and run the target `runs` or "
+        "`measurements`)"
     )
     # The snapshot that is there was not measured either: all or nothing.
     assert {file: file.read_bytes() for file in run_dir.rglob("*.json")} == before
@@ -294,5 +295,5 @@ def test_a_broken_account_is_one_sentence(make_run: MakeRun, evaluate: Any) -> N
         evaluate(run_dir)
     assert str(caught.value) == (
         f"{run_dir / RETENTION_JSON}: is not a record of deleted snapshots; restore it, or remove the run directory "
-        "to train again"
+        "and run the target `runs` or `measurements` to train again"
     )
