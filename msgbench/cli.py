@@ -555,6 +555,8 @@ def unlock(
     from msgbench.console import log_to
     from msgbench.launch.unlock import unlock as unlock_folder
 
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: is no folder")
     log_to(log)
     unlock_folder(folder)
 

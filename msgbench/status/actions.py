@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from msgbench.errors import LaunchError
-from msgbench.launch.queue import QueueSilent, ask_queue, run
-from msgbench.launch.record import JobRecord
+from msgbench.launch.queue import Answer, QueueSilent, ask_queue, run
 from msgbench.layout import LOGS
 from msgbench.locks import process_start_ticks
 from msgbench.status.runs import TASKS, Planned
-from msgbench.status.work import Work, work_of
+from msgbench.status.work import Work, read_record, work_of
 
 _POLL_SECONDS = 0.5
 _MOST_BYTES = 1 << 16
@@ -28,11 +28,14 @@ def log_of(plan: Planned, task: str | None = None) -> Path:
     """
     found = []
     for name in TASKS if task is None else (task,):
-        record = JobRecord.read(plan.folder, name)
+        try:
+            record = read_record(plan.folder, name)
+        except LaunchError:
+            record = None  # what its command said may be there all the same
         logs = [] if record is None else [record.log]
         # Everything that a job says is in its own log, and more than its command's log has.
         logs.append(plan.folder / LOGS / f"{name}.log")
-        found += [log for log in logs if log.is_file()][:1]
+        found += [log for log in logs if os.path.isfile(log)][:1]
     if not found:
         what = "log" if task is None else f"log of {task}"
         raise LaunchError(f"{plan.run_id}: has no {what} in {plan.folder} yet")
@@ -41,13 +44,20 @@ def log_of(plan: Planned, task: str | None = None) -> Path:
 
 def show_log(path: Path, lines: int) -> int:
     """Print the last whole lines of a log (of its last 64 kB); where it was read to."""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(max(0, size - _MOST_BYTES))
         text = file.read(_MOST_BYTES)
     whole = text[: text.rfind(b"\n") + 1]
     _print([line for line in whole.splitlines() if line.strip()], lines)
     return size - len(text) + len(whole)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise LaunchError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def follow_log(path: Path, place: int) -> NoReturn:
@@ -76,25 +86,34 @@ def cancel(plan: Planned) -> list[str]:
     A training that runs saves first where its launcher lets it; only jobs and processes that are proved to be this
     run's are ended. Raises LaunchError when nothing works for it, and when something cannot be ended from here.
     """
-    done = []
+    done: list[str] = []
+    unreadable: list[str] = []
     for task in TASKS:
         cancelled = _cancel_slurm(plan, task)
         done += cancelled
-        work = work_of(plan.folder, task, {})
+        work = work_of(plan.folder, task, Answer(time.time(), {}))
         # A process that works for a cancelled job on this machine is Slurm's to end.
         if work is not None and work.state in ("running", "unknown") and not cancelled:
             done.append(_end_process(plan, work))
+        elif work is not None and work.state == "unreadable" and not cancelled:
+            unreadable.append(work.reason)
+    if unreadable:
+        sentence = f"{plan.run_id}: Slurm has no such job, and whether one of this machine runs is not known"
+        raise LaunchError("; ".join([*done, f"{sentence} ({unreadable[0]})"]))
     if not done:
         raise LaunchError(f"{plan.run_id}: nothing runs or waits for it")
     return done
 
 
 def _cancel_slurm(plan: Planned, task: str) -> list[str]:
-    """Cancel the living Slurm jobs of one task: found by name, so that a lost record does not hide one."""
+    """Cancel the living Slurm jobs of one task: found by name, so that no lost or broken record hides one."""
     from msgbench.launch.slurm import job_name
 
-    record = JobRecord.read(plan.folder, task)
-    is_slurm = record is not None and record.launcher == "slurm"
+    try:
+        record = read_record(plan.folder, task)
+        is_slurm = record is not None and record.launcher == "slurm"
+    except LaunchError:
+        record, is_slurm = None, shutil.which("squeue") is not None
     try:
         jobs = ask_queue(job_name(plan.folder, task)).jobs
     except QueueSilent as silent:

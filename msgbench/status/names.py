@@ -29,7 +29,14 @@ def find_run(benchmark: Benchmark, layout: Layout, name: str) -> Planned:
         return meant[0]
     if not meant:
         names = {plan.experiment for plan in known}
-        raise ConfigError(f"{name}: is no run of tier {benchmark.tier}{nearest(name, names)}")
+        head = name.strip("/").rpartition("/")[0]
+        seeds = [plan.seed for plan in known if plan.current and plan.experiment == head]
+        if seeds:
+            allowed = ", ".join(f"{head}/seed{seed}" for seed in seeds)
+            raise ConfigError(f"{name}: is no run of tier {benchmark.tier}; allowed: {allowed}")
+        raise ConfigError(
+            f"{name or repr(name)}: is no run of tier {benchmark.tier}{nearest(name, names)}"
+        )
     raise ConfigError(
         f"{name}: is not one run; it may be {', '.join(plan.run_id for plan in meant)}"
     )

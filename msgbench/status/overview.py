@@ -76,7 +76,7 @@ def look(benchmark: Benchmark, layout: Layout) -> Overview:
     planned = plans(benchmark, layout)
     job_folders = [path.parent.parent for path in layout.root.glob(f"{JOBS}/*/{JOBS}/*.json")]
     answer, problem = _slurm([*(plan.folder for plan in planned), *job_folders])
-    queue = answer.jobs if answer is not None else (None if problem else {})
+    queue = answer or (None if problem else Answer(time.time(), {}))
     statuses = [read_run(plan, queue) for plan in planned]
     shown = set(benchmark.table_experiments())
     others = [
@@ -133,9 +133,7 @@ def plans(benchmark: Benchmark, layout: Layout) -> list[Planned]:
 def _slurm(folders: Iterable[Path]) -> tuple[Answer | None, str]:
     """(Slurm's answer, why there is none): both empty where no Slurm is and no job needs one."""
     wanted = any(
-        b'"launcher": "slurm"' in record.read_bytes()
-        for folder in folders
-        for record in (folder / JOBS).glob("*.json")
+        _names_slurm(record) for folder in folders for record in (folder / JOBS).glob("*.json")
     )
     if shutil.which("squeue") is None:
         return None, "squeue is not on PATH" if wanted else ""
@@ -155,6 +153,13 @@ def _slurm(folders: Iterable[Path]) -> tuple[Answer | None, str]:
         return answers[0], ""
     problem = problems[0] if problems else f"no answer in {_PATIENCE_SECONDS:g} s"
     return None, problem if wanted else ""
+
+
+def _names_slurm(record: Path) -> bool:
+    try:
+        return b'"launcher": "slurm"' in record.read_bytes()
+    except OSError:
+        return False  # what cannot be read says so where its run is shown
 
 
 _RUN_LABEL = re.compile(r"msgbench-(train|evaluate)-(.+)-([0-9a-f]{8})-seed(\d+)-[0-9a-f]{8}")

@@ -25,11 +25,13 @@ from msgbench.status.work import Queue, Work, last_log_lines, work_of
 from msgbench.units import nimg_to_kimg
 
 RunState = Literal[
-    "running", "queued", "unknown", "failed", "cancelled", "stopped", "trained", "finished", "not started"
+    "running", "queued", "unknown", "unreadable", "failed", "cancelled", "stopped", "trained", "finished",
+    "not started",
 ]  # fmt: skip
 # In the order in which a person wants to see them.
 RUN_STATES: tuple[RunState, ...] = (
-    "running", "queued", "unknown", "failed", "cancelled", "stopped", "trained", "finished", "not started",
+    "running", "queued", "unknown", "unreadable", "failed", "cancelled", "stopped", "trained", "finished",
+    "not started",
 )  # fmt: skip
 
 TASKS = ("train", "evaluate")
@@ -108,20 +110,25 @@ class RunStatus:
 def read_run(
     plan: Planned, queue: Queue | None, lost: Mapping[str, tuple[str, JobState]] | None = None
 ) -> RunStatus:
-    """The state of one run; broken files count as missing, they are refused where they are used.
+    """The state of one run; a broken file counts as missing, and makes a run unreadable that nobody works on.
 
     `lost` are living jobs (number, state) by task that no record names.
     """
     folder = plan.folder
-    train = _object(folder / TRAIN_JSON)
+    problems: list[str] = []
+    train = _train_record(folder / TRAIN_JSON, problems)
     stats, age = _last_stats(folder / STATS_JSONL)
     card = _newest_card(folder)
     works = [work_of(folder, task, queue, (lost or {}).get(task)) for task in TASKS]
+    problems += [work.reason for work in works if work is not None and work.state == "unreadable"]
     work = _present_work(works, trained=train is not None)
-    measured = (folder / EVALUATE_JSON).is_file()
+    measured = os.path.isfile(folder / EVALUATE_JSON)
+    fid = _last_fid(folder, plan.protocols, problems)
     state, reason = _state(work, train is not None, measured, bool(stats or card))
+    if problems and not (work is not None and work.lives):
+        state, reason = "unreadable", problems[0]
     trains = state == "running" and work is not None and work.task == "train"
-    cur_nimg = int((train or stats or card).get("cur_nimg", 0))
+    cur_nimg = _images(train or stats or card) or 0
     rate = _number(train or stats, "images_per_second")
     eta = None
     if trains and rate and plan.total_nimg is not None:
@@ -142,7 +149,7 @@ def read_run(
         attempts=_attempts(train, card),
         device_hours=(_number(train or stats, "seconds") or 0.0) / 3600,
         device=_device(train, card),
-        fid=_last_fid(folder, plan.protocols),
+        fid=fid,
         loss_d=_number(stats, "loss_d"),
         loss_g=_number(stats, "loss_g"),
         measured=_count(folder / METRICS, plan.protocols),
@@ -200,12 +207,42 @@ def _state(work: Work | None, trained: bool, measured: bool, begun: bool) -> tup
     return "not started", ""
 
 
-def _object(path: Path) -> dict[str, Any] | None:
+def _object(path: Path, problems: list[str] | None = None) -> dict[str, Any] | None:
+    """The object in a JSON file, None without one; what is wrong with a file that is there goes to `problems`."""
+    told = [] if problems is None else problems
     try:
         content = read_json(path)
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return None
-    return content if isinstance(content, dict) else None
+    except OSError as error:
+        told.append(f"{path}: cannot be read ({error.strerror})")
+        return None
+    except (ValueError, RecursionError):
+        told.append(f"{path}: is not valid JSON")
+        return None
+    if not isinstance(content, dict):
+        told.append(f"{path}: is not a record")
+        return None
+    return content
+
+
+def _train_record(path: Path, problems: list[str]) -> dict[str, Any] | None:
+    train = _object(path, problems)
+    if train is not None and _images(train) is None:
+        problems.append(_no_images(path, train))
+        return None
+    return train
+
+
+def _images(content: Mapping[str, Any]) -> int | None:
+    value = content.get("cur_nimg")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _no_images(path: Path, content: Mapping[str, Any]) -> str:
+    return (
+        f"{path}: cur_nimg {content.get('cur_nimg')!r} is not allowed; allowed: a number of images"
+    )
 
 
 def _last_stats(path: Path) -> tuple[dict[str, Any], float | None]:
@@ -250,17 +287,22 @@ def _device(train: Mapping[str, Any] | None, card: Mapping[str, Any]) -> str:
     return str(card.get("device", ""))
 
 
-def _last_fid(folder: Path, protocols: tuple[str, ...]) -> Score | None:
+def _last_fid(folder: Path, protocols: tuple[str, ...], problems: list[str]) -> Score | None:
     """The FID of the longest training that was measured, by the first FID protocol that has one."""
     for name in protocols:
         if name not in PROTOCOLS or PROTOCOLS[name].metric != "fid":
             continue
-        records = _listed(folder / METRICS / name)
+        records = _listed(folder / METRICS / name, problems)
         if records:
-            record = _object(folder / METRICS / name / max(records)) or {}
-            value = _number(record, "value")
-            if value is not None:
-                return Score(name, value, int(record.get("cur_nimg", 0)))
+            path = folder / METRICS / name / max(records)
+            record = _object(path, problems)
+            if record is None:
+                continue
+            value, cur_nimg = _number(record, "value"), _images(record)
+            if cur_nimg is None:
+                problems.append(_no_images(path, record))
+            elif value is not None:
+                return Score(name, value, cur_nimg)
     return None
 
 
@@ -268,10 +310,14 @@ def _count(metrics: Path, protocols: tuple[str, ...]) -> int:
     return sum(len(_listed(metrics / name)) for name in protocols)
 
 
-def _listed(folder: Path) -> list[str]:
+def _listed(folder: Path, problems: list[str] | None = None) -> list[str]:
     try:
         names = os.listdir(folder)
-    except OSError:
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        if problems is not None:
+            problems.append(f"{folder}: cannot be read ({error.strerror})")
         return []
     return [name for name in names if name.endswith(".json") and not name.startswith(".")]
 

@@ -15,6 +15,8 @@ from msgbench.units import format_duration, nimg_to_kimg
 STATUS_SCHEMA = "msgbench.status/1"
 
 _HEAD = ("run", "state", "kimg", "img/s", "ETA", "attempts", "where", "hours", "FID", "loss D / G")
+# States that need a word of why.
+_WITH_REASON = ("failed", "unknown", "unreadable", "stopped", "cancelled", "trained")
 _RIGHT = (3, 4, 5, 7, 8)
 
 
@@ -43,6 +45,7 @@ def lines(overview: Overview) -> list[str]:
         out.append("orphans, which no spec of the config names any more:")
     for run in overview.orphans:
         where = f", {_where(run)}" if run.lives else ""
+        where += f" ({run.reason})" if run.state == "unreadable" else ""
         out.append(f"  {run.plan.folder}: {run.state}, {_kimg(run)} kimg{where}")
     for job in overview.lost_jobs:
         out.append(f"  job {job.job_id} ({job.job.state}) for {job.folder}, which is not there")
@@ -87,7 +90,7 @@ def _remarks(runs: Iterable[RunStatus]) -> list[str]:
     out = []
     for run in runs:
         name = f"{run.plan.experiment}/seed{run.plan.seed}"
-        if run.state in ("failed", "unknown", "stopped", "cancelled", "trained") and run.reason:
+        if run.state in _WITH_REASON and run.reason:
             out.append(f"{name}: {run.state}: {run.reason}")
             # The sentence of a launcher has the last lines in it, and a log has its command's error.
             if not any(line.strip() in run.reason for line in run.log_lines):

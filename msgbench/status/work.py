@@ -6,28 +6,29 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from msgbench.errors import LaunchError
-from msgbench.launch.ends import result_of
-from msgbench.launch.queue import JobState
+from msgbench.launch.ends import End, may_go_on, result_of
+from msgbench.launch.queue import Answer, JobState
 from msgbench.launch.record import JobRecord
-from msgbench.layout import LOGS, METRICS
+from msgbench.layout import LOGS, METRICS, job_file
 from msgbench.locks import process_start_ticks
 
-WorkState = Literal["queued", "running", "unknown", "succeeded", "failed", "cancelled", "gone"]
+WorkState = Literal[
+    "queued", "running", "unknown", "unreadable", "succeeded", "failed", "cancelled", "gone"
+]
 LIVING: tuple[WorkState, ...] = ("queued", "running", "unknown")
 
-Queue = Mapping[str, JobState]
-"""Slurm's answer: our jobs by number."""
+Queue = Answer
+"""What Slurm said, and when."""
 
 # Slurm's words for a job that has its machine; in all others that are not final it waits for one.
 _ON_A_NODE = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
-# A job that Slurm shows so is about to be put back into the queue.
-_PASSING = frozenset({"NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "TIMEOUT"})
+# An answer is of a whole second of Slurm's, a record of one of ours.
+_SECONDS_OF_A_RECORD = 1.0
 
 # Exit codes of a command that saved and stopped because a signal asked for it.
 _ASKED_TO_STOP = (128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -66,50 +67,79 @@ def work_of(
     """
     log = folder / LOGS / f"{task}.log"
     if lost is not None:
-        return _without_record(task, *lost, log)
+        return _without_record(folder, task, *lost, log)
     inline = _lock_holder(folder, task, log)
     try:
-        record = JobRecord.read(folder, task)
+        record = read_record(folder, task)
     except LaunchError as error:
-        return inline or Work(task, "unknown", "?", reason=str(error), log=log)
+        return inline or Work(task, "unreadable", "?", reason=str(error), log=log)
     if record is not None:
-        work = _of_slurm(record, queue) if record.launcher == "slurm" else _of_local(record)
+        try:
+            work = _of_slurm(record, queue) if record.launcher == "slurm" else _of_local(record)
+        except OSError as error:  # its folder cannot be entered
+            reason = f"{error.filename}: cannot be read ({error.strerror})"
+            return inline or Work(
+                task, "unreadable", record.launcher, record.job_id, "", reason, log
+            )
         # A job's process holds the lock, too; without a living job it is somebody else's.
         if work.lives or inline is None:
             return work
     return inline or _ended_in_place(task, log)
 
 
+def read_record(folder: Path, task: str) -> JobRecord | None:
+    """The record of a task's job, None without one; raises LaunchError when it cannot be read, for whatever reason."""
+    try:
+        return JobRecord.read(folder, task)
+    except OSError as error:
+        raise LaunchError(f"{folder / job_file(task)}: cannot be read ({error.strerror})") from None
+
+
 def _of_slurm(record: JobRecord, queue: Queue | None) -> Work:
     ended = _written_end(record)
     if ended is not None:
         return ended
-    job = None if queue is None else queue.get(record.job_id)
+    job = None if queue is None else queue.jobs.get(record.job_id)
     if job is not None and not job.is_of(record.name, record.submit_time):
         job = None
     if job is None:
         if queue is None:
             return _job(record, "unknown", "Slurm does not answer")
+        if queue.time < record.submit_time + _SECONDS_OF_A_RECORD:
+            return _job(record, "queued", "just submitted")
         return _job(
             record, "gone", f"job {record.job_id} is in Slurm's queue no more and left no result"
         )
-    if job.is_final and job.state not in _PASSING:
+    if job.is_final and not _is_passing(job):
         if job.state == "CANCELLED":
             return _job(record, "cancelled", f"job {record.job_id} was cancelled")
         if job.state == "COMPLETED":
             return _job(record, "running", "its result is not visible here yet", job.node)
-        return _job(record, "failed", f"job {record.job_id} ended as {job.state}", job.node)
+        more = "; started again it goes on" if may_go_on(End(job.state)) else ""
+        return _job(record, "failed", f"job {record.job_id} ended as {job.state}{more}", job.node)
     if job.state in _ON_A_NODE:
         return _job(record, "running", "" if job.state == "RUNNING" else job.state, job.node)
     return _job(record, "queued", _why_it_waits(job))
+
+
+def _is_passing(job: JobState) -> bool:
+    """Whether Slurm may still take this end back, as the launcher sees it."""
+    from msgbench.launch.slurm import PASSING_STATES  # imports submitit, which takes a moment
+
+    return job.state in PASSING_STATES
 
 
 def _why_it_waits(job: JobState) -> str:
     return job.reason if job.reason not in ("", "None") else job.state
 
 
-def _without_record(task: str, job_id: str, job: JobState, log: Path) -> Work:
+def _without_record(folder: Path, task: str, job_id: str, job: JobState, log: Path) -> Work:
     note = "its record is lost; the next start finds the job again"
+    try:
+        read_record(folder, task)
+    except LaunchError:
+        path = folder / job_file(task)
+        note = f"its record cannot be read; without {path} the next start finds the job by its name"
     if job.state in _ON_A_NODE:
         return Work(task, "running", "slurm", job_id, job.node, note, log)
     return Work(task, "queued", "slurm", job_id, "", f"{_why_it_waits(job)}; {note}", log)
@@ -185,7 +215,7 @@ _ERROR = "msgbench: error: "
 
 def _ended_in_place(task: str, log: Path) -> Work | None:
     """How a task without a job ended, as far as its log says."""
-    if not log.is_file():
+    if not os.path.isfile(log):
         return None
     last = next(reversed(last_log_lines(log, 1)), "")
     _, found, sentence = last.partition(_ERROR)

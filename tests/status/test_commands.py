@@ -161,6 +161,15 @@ def test_no_such_run(make_tree: Any, name: str) -> None:
         find_run(tree.benchmark, tree.layout, name)
 
 
+def test_what_was_given_and_what_there_is_are_named(make_tree: Any) -> None:
+    tree = make_tree()
+    with pytest.raises(ConfigError, match=r"^'': is no run of tier smoke; allowed: "):
+        find_run(tree.benchmark, tree.layout, "")
+    with pytest.raises(ConfigError) as caught:
+        find_run(tree.benchmark, tree.layout, f"{FIRST}/seed7")
+    assert str(caught.value) == f"{FIRST}/seed7: is no run of tier smoke; allowed: {FIRST}/seed0"
+
+
 # -- logs
 
 
@@ -299,6 +308,53 @@ def test_cancel_leaves_a_process_that_only_has_the_number(make_tree: Any) -> Non
     record.write(folder)
     with pytest.raises(LaunchError, match="nothing runs or waits for it"):
         cancel(find_run(tree.benchmark, tree.layout, FIRST))
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_tree: Any) -> Path:
+    """Programs that answer as Slurm does, about one running job of the first run; the folder notes what is asked."""
+    from msgbench.launch.slurm import job_name
+
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    name = job_name(make_tree().folder(FIRST), "train")
+    (programs / "squeue").write_text(
+        f'#!/bin/sh\ncase "$*" in *--name=*) case "$*" in *"--name={name}"*) ;; *) exit 0;; esac;; '
+        f"esac\necho '8|RUNNING|n1|None|0|0|{name}'\n"
+    )
+    (programs / "scancel").write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/cancelled\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_a_job_is_cancelled_whatever_its_record_is(make_tree: Any, slurm: Path) -> None:
+    tree = make_tree()
+    record = tree.plan(FIRST) / "jobs" / "train.json"
+    record.parent.mkdir()
+    record.write_text("{")
+    (told,) = [line for line in lines(look(tree.benchmark, tree.layout)) if "its record" in line]
+    assert f"its record cannot be read; without {record} the next start finds the job" in told
+    (done,) = cancel(find_run(tree.benchmark, tree.layout, FIRST))
+    assert "cancelled job 8 (train, RUNNING)" in done
+    assert (slurm / "cancelled").read_text() == "8\n"
+
+
+def test_without_a_job_of_its_name_a_broken_record_is_named(make_tree: Any, slurm: Path) -> None:
+    tree = make_tree()
+    record = tree.plan(SECOND) / "jobs" / "train.json"
+    record.mkdir(parents=True)
+    with pytest.raises(LaunchError, match="Slurm has no such job, and whether one of this machine"):
+        cancel(find_run(tree.benchmark, tree.layout, SECOND))
+
+
+def test_a_folder_that_is_not_there_is_not_unlocked(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "msgbench.cli", "unlock", str(tmp_path / "x")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(f"{tmp_path / 'x'}: is no folder")
 
 
 def test_a_job_of_another_machine_is_not_guessed_at(make_tree: Any) -> None:

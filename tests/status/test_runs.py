@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from msgbench.analysis.cost import Measured, estimate_benchmark
 from msgbench.config import load_benchmark
-from msgbench.launch.queue import JobState
+from msgbench.launch.queue import Answer, JobState
 from msgbench.launch.record import JobRecord
 from msgbench.layout import EVALUATE_JSON, TRAIN_JSON, state_file
 from msgbench.locks import FolderLock, process_start_ticks
 from msgbench.records import write_json
+from msgbench.status import lines
 from msgbench.status.overview import look, plans
 from msgbench.status.runs import Planned, RunStatus, read_run
 
@@ -32,7 +34,7 @@ def plan_of(tree: Any, experiment: str = FIRST, seed: int = 0) -> Planned:
 
 
 def status_of(tree: Any, queue: dict[str, JobState] | None = None) -> RunStatus:
-    return read_run(plan_of(tree), queue or {})
+    return read_run(plan_of(tree), Answer(time.time(), queue or {}))
 
 
 def say_in_log(tree: Any, *lines: str, task: str = "train") -> None:
@@ -89,6 +91,76 @@ def test_half_a_last_line_is_passed_over(make_tree: Any) -> None:
     with path.open("a") as file:
         file.write('{"cur_nimg": 99999, "loss')
     assert status_of(tree).cur_nimg == 800
+
+
+def as_folder(path: Path) -> None:
+    if path.is_file():
+        path.unlink()
+    path.mkdir()
+
+
+def as_loop(path: Path) -> None:
+    """What nobody can open, not even root."""
+    path.unlink(missing_ok=True)
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize(
+    ("file", "spoil", "reason"),
+    [
+        (TRAIN_JSON, '{"cur_nimg": "abc"}', "cur_nimg 'abc' is not allowed; allowed: a number of images"),
+        (TRAIN_JSON, '{"cur_nimg": null}', "cur_nimg None is not allowed; allowed: a number of images"),
+        (TRAIN_JSON, "[]", "is not a record"),
+        (TRAIN_JSON, "{", "is not valid JSON"),
+        (TRAIN_JSON, as_folder, "cannot be read (Is a directory)"),
+        (TRAIN_JSON, as_loop, "cannot be read (Too many levels of symbolic links)"),
+        ("jobs/train.json", "{", "is not a job record"),
+        ("jobs/train.json", as_folder, "cannot be read (Is a directory)"),
+        ("jobs", "a file", "train.json: cannot be read (Not a directory)"),
+        ("metrics", "a file", "cannot be read (Not a directory)"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_said_in_one_line(
+    make_tree: Any, file: str, spoil: Any, reason: str
+) -> None:
+    tree = make_tree()
+    path = tree.train(FIRST) / file
+    path.parent.mkdir(exist_ok=True)
+    if callable(spoil):
+        spoil(path)
+    else:
+        path.write_text(spoil)
+    overview = look(tree.benchmark, tree.layout)
+    shown = lines(overview)
+    (told,) = [line for line in shown if line.startswith(f"{FIRST}/seed0: unreadable: ")]
+    assert reason in told
+    assert overview.counts == {"unreadable": 1, "not started": len(overview.runs) - 1}
+    Measured.read(tree.layout.results)
+    assert estimate_benchmark(tree.benchmark, tree.layout).lines
+
+
+def test_a_job_whose_folder_cannot_be_looked_into(make_tree: Any) -> None:
+    tree = make_tree()
+    folder = tree.plan(FIRST)
+    record = record_of(tree, "slurm")
+    replace(record, folder=str(folder / ("x" * 300))).write(folder)
+    status = status_of(tree, {"17": job("RUNNING", "n1")})
+    assert status.state == "unreadable"
+    assert status.reason.endswith("cannot be read (File name too long)")
+
+
+def test_a_record_of_no_length_is_named(make_tree: Any) -> None:
+    tree = make_tree()
+    tree.train(FIRST)
+    tree.evaluate(FIRST)
+    folder = tree.folder(FIRST)
+    path = max((folder / "metrics").glob("*fid*/*.json"))
+    path.write_text('{"cur_nimg": "x", "value": 3.0}')
+    status = status_of(tree)
+    assert (status.state, status.fid) == ("unreadable", None)
+    assert status.reason.endswith(
+        f"{path.name}: cur_nimg 'x' is not allowed; allowed: a number of images"
+    )
 
 
 @pytest.mark.parametrize("file", [TRAIN_JSON, "stats.jsonl", "spec.json", "jobs/train.json"])
@@ -210,6 +282,8 @@ def job(state: str, node: str = "", reason: str = "None", **more: Any) -> JobSta
         (job("CANCELLED"), "cancelled", "job 17 was cancelled", ""),
         (job("OUT_OF_MEMORY", "n3"), "failed", "job 17 ended as OUT_OF_MEMORY", ""),
         (job("FAILED", "n3"), "failed", "job 17 ended as FAILED", ""),
+        # Neither Slurm nor the launcher takes this one for an end that passes.
+        (job("TIMEOUT", "n3"), "failed", "job 17 ended as TIMEOUT; started again it goes on", ""),
         (None, "stopped", "job 17 is in Slurm's queue no more and left no result", ""),
         # The number of a job that is not ours: numbers start again when a cluster's state is lost.
         (job("RUNNING", "n3", name="msgbench-train-y"), "stopped",
@@ -229,6 +303,16 @@ def test_a_slurm_job(
     if status.lives:
         assert status.work is not None
         assert (status.work.node, status.work.job_id) == (node, "17")
+
+
+def test_a_job_that_is_younger_than_slurms_answer(make_tree: Any) -> None:
+    """All share an answer for 30 s: what it does not know may have been submitted since."""
+    tree = make_tree()
+    tree.plan(FIRST)
+    submitted = record_of(tree, "slurm").submit_time
+    status = read_run(plan_of(tree), Answer(submitted + 0.9, {}))
+    assert (status.state, status.reason) == ("queued", "just submitted")
+    assert read_run(plan_of(tree), Answer(submitted + 1, {})).state == "stopped"
 
 
 def test_a_job_while_slurm_is_silent(make_tree: Any) -> None:
@@ -267,7 +351,8 @@ def test_a_job_of_measuring_after_the_training(make_tree: Any) -> None:
 def test_a_job_without_a_record(make_tree: Any) -> None:
     tree = make_tree()
     tree.plan(FIRST)
-    status = read_run(plan_of(tree), {}, {"train": ("8", job("RUNNING", "n1"))})
+    answer = Answer(time.time(), {})
+    status = read_run(plan_of(tree), answer, {"train": ("8", job("RUNNING", "n1"))})
     assert (status.state, status.work.job_id, status.work.node) == ("running", "8", "n1")
     assert "record is lost" in status.reason
 

@@ -7,6 +7,7 @@ images and making tables are not counted; they are minutes.
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -276,8 +277,9 @@ def run_left(benchmark: Benchmark, layout: Layout | None, experiment: str, seed:
         return RunLeft(seed, 1.0, 1.0)
     spec = benchmark.experiment(experiment)
     folder = layout.run_dir(experiment, spec.fingerprint, seed)
-    if (folder / TRAIN_JSON).is_file():
-        return RunLeft(seed, 0.0, 0.0 if (folder / EVALUATE_JSON).is_file() else 1.0)
+    # Not Path.is_file, which raises in a folder that must not be entered.
+    if os.path.isfile(folder / TRAIN_JSON):
+        return RunLeft(seed, 0.0, 0.0 if os.path.isfile(folder / EVALUATE_JSON) else 1.0)
     saved = [path.stem.rpartition("-")[2] for path in (folder / STATES).glob("*.json")]
     reached = max((int(label) for label in saved if label.isdigit()), default=0)
     return RunLeft(seed, max(0.0, 1 - reached / spec.training.total_nimg), 1.0)

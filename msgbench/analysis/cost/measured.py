@@ -22,6 +22,9 @@ from msgbench.records import read_json
 # Runs whose measurements are read for one network: more would hardly move the mean.
 _MOST_RUNS_READ = 8
 
+# What the use of a record raises that is not as it was written.
+_UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError)
+
 Key = str
 Device = str
 
@@ -88,13 +91,13 @@ class Measured:
                 spec = read_json(path.parent / SPEC_JSON)["spec"]
                 key = found._add(spec, read_json(path))
                 found.runs.setdefault(key, []).append(path.parent)
-            except (OSError, ValueError, KeyError, TypeError):
+            except _UNUSABLE:
                 found.unreadable.append(path)
         for path in sorted((results / PUBLISHED).glob("*.json")):
             try:
                 content = read_json(path)
                 found._add(content["spec"], content)
-            except (OSError, ValueError, KeyError, TypeError):
+            except _UNUSABLE:
                 found.unreadable.append(path)
         return found
 
@@ -163,7 +166,7 @@ def _measured_sets(run_dir: Path) -> Iterator[tuple[Device, SampleSetKey, float]
             measured_set = (str(card["extractor"]), int(card["num_fake"]), int(card["seed"]))
             key = (int(record["cur_nimg"]), str(origin["device"]), measured_set)
             seconds = float(origin["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except _UNUSABLE:
             continue  # a broken record is refused where its value is used
         found[key] = max(found.get(key, 0.0), seconds)
     for (_, device, measured_set), seconds in found.items():
