@@ -38,6 +38,7 @@ class FolderLock:
 
     With `wait=True` a second start waits for the living owner and tells so once (through `say`); with
     `wait=False` it raises LaunchError naming the owner. `waited` is true when there was somebody to wait for.
+    LaunchError, too, where `folder` cannot be made or written to.
     """
 
     def __init__(
@@ -57,8 +58,16 @@ class FolderLock:
         self._handle: int | None = None
 
     def __enter__(self) -> FolderLock:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        folder = self.path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileExistsError:
+            raise LaunchError(f"{folder}: is a file; a folder is needed here") from None
+        except OSError as error:
+            raise LaunchError(
+                f"{folder}: cannot be used as a folder ({error.strerror}); choose one that can be written to"
+            ) from None
         try:
             self._acquire(handle)
             os.ftruncate(handle, 0)

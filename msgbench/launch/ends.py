@@ -23,6 +23,13 @@ class End(NamedTuple):
     trace: str = ""
 
 
+class Stand(NamedTuple):
+    """Where a job stands: its `end`; while it has none Slurm's word for it in `state`, "" while Slurm is silent."""
+
+    end: End | None
+    state: str = ""
+
+
 def result_of(record: JobRecord) -> End | None:
     """The end that the job itself wrote down, None when it did not."""
     if not record.result_pickle.exists():

@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 POLL_VARIABLE = "MSGBENCH_SLURM_POLL_SECONDS"
@@ -91,16 +91,6 @@ def poll_seconds() -> float:
         return max(float(os.environ.get(POLL_VARIABLE, "")), 0.1)
     except ValueError:
         return DEFAULT_POLL_SECONDS
-
-
-def query(job_ids: Iterable[str]) -> dict[str, JobState]:
-    """State of each of `job_ids` that Slurm knows, from the shared answer or one new `squeue`.
-
-    A job that is missing has ended some minutes ago, or was never there. Raises QueueSilent when Slurm does
-    not answer and its last answer is older than two intervals.
-    """
-    answer = shared_answer()
-    return {job_id: answer.jobs[job_id] for job_id in job_ids if job_id in answer.jobs}
 
 
 def shared_answer() -> Answer:

@@ -21,6 +21,10 @@ from msgbench.records import now, read_json, write_json
 JOB_SCHEMA = "msgbench.job/2"
 
 
+class BrokenRecord(LaunchError):
+    """A file in the place of a job record that is none."""
+
+
 @dataclass(frozen=True)
 class JobRecord:
     """A submitted job of the executor `launcher`; `folder` is submitit's, exactly as it was given.
@@ -76,17 +80,23 @@ class JobRecord:
 
     @classmethod
     def read(cls, folder: Path, task: str) -> JobRecord | None:
-        """The record of `task` in `folder`, None without one; raises LaunchError when it is not readable."""
+        """The record of `task` in `folder`, None without one.
+
+        Raises BrokenRecord when the file is not a job record, LaunchError when it cannot be read.
+        """
         path = folder / job_file(task)
         try:
             content = read_json(path)
             if content.pop("schema") != JOB_SCHEMA:
                 raise ValueError("another schema")
+            _require_types(content)
             return cls(**{**content, "argv": tuple(content["argv"])})
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise LaunchError(
+        except OSError as error:
+            raise LaunchError(f"{path}: cannot be read ({error.strerror})") from None
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            raise BrokenRecord(
                 f"{path}: is not a job record; remove it when no job of this run is running"
             ) from None
 
@@ -127,6 +137,32 @@ class JobRecord:
             )
         ticks = process_start_ticks(self.pid) if self.pid is not None else None
         return ticks is not None and ticks == self.start_ticks
+
+
+_OPTIONAL_NUMBERS = ("pid", "start_ticks")
+
+
+def _require_types(content: dict[str, Any]) -> None:
+    """Raise TypeError or ValueError unless every value of a record's file is what JobRecord says."""
+    for name, value in content.items():
+        if name in _OPTIONAL_NUMBERS:
+            right = value is None or isinstance(value, int)
+        elif name == "resubmitted":
+            right = isinstance(value, int)
+        elif name == "argv":
+            right = isinstance(value, list) and all(isinstance(word, str) for word in value)
+        elif name == "resources":
+            right = isinstance(value, dict)
+        elif name == "end":
+            right = value is None or (
+                value.keys() == {"state", "sentence", "written"}
+                and all(isinstance(text, str) for text in value.values())
+            )
+        else:
+            right = isinstance(value, str)
+        if not right:
+            raise TypeError(name)
+    datetime.fromisoformat(content["submitted"]).timestamp()
 
 
 def _common(order: Order, job_id: str, folder: Path) -> dict[str, Any]:

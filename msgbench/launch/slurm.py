@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -27,7 +28,7 @@ from submitit.core.utils import FailedJobError
 from msgbench.config import JobResources
 from msgbench.console import say
 from msgbench.errors import LaunchError
-from msgbench.launch.ends import End, could_not_requeue, result_of
+from msgbench.launch.ends import End, Stand, could_not_requeue, result_of
 from msgbench.launch.job import CommandJob
 from msgbench.launch.kept import TASKS_WITH_COPY
 from msgbench.launch.order import Order
@@ -116,7 +117,7 @@ def submit_slurm(order: Order, folder: Callable[[], Path]) -> JobRecord:
             raise LaunchError(f"Slurm did not take the job: {words}") from None
         print(f"Slurm does not answer, trying again: {words}", file=sys.stderr, flush=True)
         time.sleep(_RETRY_SECONDS)
-        found = adopt(order)
+        found = adopt(order, order.resources)
         if found is not None:
             return found
 
@@ -230,9 +231,10 @@ def job_environment(environment: Mapping[str, str]) -> dict[str, str]:
 # -- finding again --------------------------------------------------------------------------------------------
 
 
-def adopt(order: Order) -> JobRecord | None:
+def adopt(order: Order, resources: Mapping[str, Any] | None = None) -> JobRecord | None:
     """The living job of this folder and task that Slurm knows and no record names; writes its record.
 
+    `resources` are those that it was submitted with; those of `order` need not be, and are not taken for them.
     Waits while Slurm does not answer, for some minutes: without an answer nothing may be submitted.
     """
     name = job_name(order.folder, order.task)
@@ -244,7 +246,12 @@ def adopt(order: Order) -> JobRecord | None:
     _complete_submission(folder, job_id)
     submitted = datetime.fromtimestamp(state.submitted or time.time(), UTC)
     record = JobRecord.of_name(
-        order, job_id, folder, name, cluster_name(), submitted.strftime("%Y-%m-%dT%H:%M:%SZ")
+        replace(order, resources=dict(resources or {})),
+        job_id,
+        folder,
+        name,
+        cluster_name(),
+        submitted.strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
     record.write(order.folder)
     return record
@@ -301,26 +308,40 @@ def _complete_submission(folder: Path, job_id: str) -> None:
 # -- how it ended ---------------------------------------------------------------------------------------------
 
 
-def slurm_end(record: JobRecord) -> End | None:
-    """How a Slurm job ended; None while it has not, or while Slurm does not answer.
+def slurm_stand(record: JobRecord) -> Stand:
+    """How a Slurm job ended, or what Slurm says of it; without `end` and `state` while Slurm does not answer.
 
-    Raises LaunchError for a job of another cluster.
+    Where there is no Slurm to ask, an end that was noted in the record is believed. Raises LaunchError for a job
+    that cannot be asked about: of another cluster, or without Slurm.
     """
     ended = result_of(record)
     if ended is not None and not could_not_requeue(ended):
-        return ended
+        return Stand(ended)
+    if shutil.which("squeue") is None:
+        return Stand(_noted_end(record))
     try:
         state = _look(record)
-        if ended is not None:
-            return None if _is_requeued(record, state) else ended
-        if state is not None and not state.is_final:
-            return None
+        if ended is not None and not _is_requeued(record, state):
+            return Stand(ended)
+        if state is not None and (ended is not None or not state.is_final):
+            return Stand(None, state.state)
         if state is None:
             _require_cluster(record)
     except QueueSilent:
-        return None
+        return Stand(None)
     patience = _RESULT_SECONDS if state is None or state.state in ("COMPLETED", "FAILED") else 0.0
-    return _late_result(record, patience) or End("GONE" if state is None else state.state)
+    late = _late_result(record, patience)
+    return Stand(late or End("GONE" if state is None else state.state))
+
+
+def _noted_end(record: JobRecord) -> End:
+    if record.end is not None:
+        return End(record.end["state"])
+    of = f" of the cluster {record.cluster}" if record.cluster else ""
+    raise LaunchError(
+        f"{record.folder}: the Slurm job {record.job_id}{of} stands in {job_file(record.task)}, and squeue is not on "
+        "PATH here; start msgbench where Slurm is, or remove that record when the job is gone"
+    )
 
 
 def _is_requeued(record: JobRecord, state: JobState | None) -> bool:

@@ -24,11 +24,12 @@ from msgbench.console import say
 from msgbench.errors import LaunchError, StoppedBySignal
 from msgbench.launch import failures, waiter
 from msgbench.launch.child import running
-from msgbench.launch.ends import End, may_go_on
+from msgbench.launch.dying import is_dying, wait_for_death, was_cancelled
+from msgbench.launch.ends import End, Stand, may_go_on
 from msgbench.launch.order import Order
-from msgbench.launch.record import JobRecord
+from msgbench.launch.record import BrokenRecord, JobRecord
 from msgbench.launch.tail import Tail, last_lines
-from msgbench.layout import JOBS, TRAIN_JSON
+from msgbench.layout import JOBS, TRAIN_JSON, job_file
 from msgbench.locks import FolderLock
 
 LAUNCHERS = ("inline", "local", "slurm")
@@ -61,7 +62,8 @@ def launch(
     gone. A finished job's result is returned at once when it was a success and `output` (default: the
     run's train.json) exists; otherwise the command is started again. SIGINT and SIGTERM reach an inline
     command, and only end the waiting for a job (StoppedBySignal): the job goes on. A job that Slurm took
-    away for good without its fault is submitted again, and goes on where it was.
+    away for good without its fault is submitted again, and goes on where it was. One that was cancelled
+    before this call and is still ending is waited for, and the command is started again.
 
     To wait for a Slurm job this process turns into something smaller through `become` (see `become_small`) and
     comes back with the folder of the job in `waited_for`; without `become` it waits itself.
@@ -79,8 +81,8 @@ def launch(
     with _stopped_by_signals():
         while True:
             with FolderLock(run_dir, f"launch-{task}", wait=True, say=say) as lock:
-                record = JobRecord.read(run_dir, task)
-                end = _end_of(record) if record is not None else None
+                record = _read_record(order)
+                end, state = Stand(None) if record is None else _stand_of(record)
                 attached = record is not None and end is None
                 if record is not None and end is not None:
                     if record.folder == waited_for:
@@ -94,9 +96,17 @@ def launch(
                     if launcher == "inline":
                         return _run_in_place(argv, run_dir)
                     record, attached = _submit_or_adopt(order, lock)
+                    state = _stand_of(record).state if attached else ""
             # The lock is free again: others may wait beside us, and none of them submits a second job.
             assert record is not None
-            _wait(record, run_dir, attached, order.argv, become)
+            if attached and record.folder != waited_for and is_dying(record, state):
+                why = "was cancelled and is" if was_cancelled(record) else "is"
+                say(f"{run_dir}: job {record.job_id} {why} ending; waiting for its end")
+                wait_for_death(record)
+                continue
+            if attached:
+                _say_attached(record, order, state)
+            _wait(record, run_dir, attached, become)
             waited_for = record.folder
 
 
@@ -138,6 +148,19 @@ def _stopped_by_signals() -> Iterator[None]:
 # -- jobs ------------------------------------------------------------------------------------------------
 
 
+def _read_record(order: Order) -> JobRecord | None:
+    """The record of the folder; a broken one is like none where Slurm can be asked for the job by its name."""
+    folder = Path(order.title)
+    try:
+        return JobRecord.read(folder, order.task)
+    except BrokenRecord:
+        if order.launcher != "slurm":
+            raise
+        path = folder / job_file(order.task)
+        say(f"{path}: is not a job record; Slurm is asked for the job by its name")
+        return None
+
+
 def _submit_or_adopt(order: Order, lock: FolderLock) -> tuple[JobRecord, bool]:
     """The record of the job that works for the folder now, and whether it was there already."""
     if order.launcher == "slurm":
@@ -166,6 +189,7 @@ def _submit_detached(order: Order, lock: FolderLock) -> JobRecord:
     log = Path(order.title) / JOBS / f"{order.task}-submit.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
+        before = os.fstat(file.fileno()).st_size
         submitter = subprocess.Popen(
             [sys.executable, "-m", "msgbench.launch", order.to_json()],
             stdin=subprocess.DEVNULL,
@@ -180,11 +204,10 @@ def _submit_detached(order: Order, lock: FolderLock) -> JobRecord:
         except subprocess.TimeoutExpired:
             say(f"{order.title}: the job is not submitted yet, still trying (log: {log})")
             code = submitter.wait()
-    record = JobRecord.read(order.folder, order.task)
+    record = JobRecord.read(order.folder, order.task) if code == 0 else None
     if code != 0 or record is None:
-        raise LaunchError(
-            f"{order.title}: the job could not be submitted: {last_lines(log, 1)} (log: {log})"
-        )
+        why = last_lines(log, 1, since=before)
+        raise LaunchError(f"{order.title}: the job could not be submitted: {why} (log: {log})")
     say(f"{order.title}: submitted as job {record.job_id}")
     return record
 
@@ -217,15 +240,16 @@ def submit(order: Order) -> JobRecord:
     return submit_local(order, folder())
 
 
-def _end_of(record: JobRecord) -> End | None:
-    """How the job of `record` ended, None while it has not."""
+def _stand_of(record: JobRecord) -> Stand:
+    """How the job of `record` ended, or where it stands."""
     if record.launcher == "slurm":
-        from msgbench.launch.slurm import slurm_end
+        from msgbench.launch.slurm import slurm_stand
 
-        return slurm_end(record)
+        return slurm_stand(record)
     from msgbench.launch.local import local_end
 
-    return local_end(record)
+    end = local_end(record)
+    return Stand(end, "RUNNING" if end is None else "")
 
 
 def _is_there(record: JobRecord, order: Order) -> bool:
@@ -260,17 +284,14 @@ def _next_order(order: Order, record: JobRecord, end: End) -> Order:
     return replace(order, resubmitted=resubmitted, progress=progress)
 
 
-def _wait(
-    record: JobRecord,
-    run_dir: Path,
-    attached: bool,
-    argv: tuple[str, ...],
-    become: Become | None,
-) -> None:
-    if attached:
-        say(f"{run_dir}: job {record.job_id} of {record.submitted} is running; waiting for it")
-        if record.argv != argv:
-            say(f"{run_dir}: it was started as: {' '.join(record.argv)}")
+def _say_attached(record: JobRecord, order: Order, state: str) -> None:
+    runs = "is running" if state else "may be running (Slurm does not answer)"
+    say(f"{order.title}: job {record.job_id} of {record.submitted} {runs}; waiting for it")
+    if record.argv != order.argv:
+        say(f"{order.title}: it was started as: {' '.join(record.argv)}")
+
+
+def _wait(record: JobRecord, run_dir: Path, attached: bool, become: Become | None) -> None:
     say(f"{run_dir}: log of the job: {record.log}")
     if record.launcher == "slurm":
         if become is not None:

@@ -40,18 +40,21 @@ class Tail:
         return len(added) == _MOST_BYTES
 
 
-def last_lines(path: str | os.PathLike[str], count: int) -> str:
-    """The last lines of a log in one line, for an error sentence; "(nothing)" when there are none."""
-    lines = [line.strip() for line in end_of(path).splitlines() if line.strip()]
+def last_lines(path: str | os.PathLike[str], count: int, since: int = 0) -> str:
+    """The last lines of a log in one line, for an error sentence; "(nothing)" when there are none.
+
+    What stands before the byte `since` is left out.
+    """
+    lines = [line.strip() for line in end_of(path, since).splitlines() if line.strip()]
     shown = [line for line in lines if not line.startswith(_NOT_SHOWN)][-count:]
     return " | ".join(shown) or "(nothing)"
 
 
-def end_of(path: str | os.PathLike[str]) -> str:
-    """The last 64 kB of a file as text, "" without it."""
+def end_of(path: str | os.PathLike[str], since: int = 0) -> str:
+    """The last 64 kB of a file as text, from the byte `since` at the earliest; "" without it."""
     try:
         with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _MOST_BYTES))
+            file.seek(max(since, os.fstat(file.fileno()).st_size - _MOST_BYTES))
             return file.read().decode(errors="replace")
     except OSError:
         return ""

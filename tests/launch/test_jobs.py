@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
@@ -164,7 +165,17 @@ def test_a_job_of_another_machine_is_not_guessed_about(run: Run) -> None:
     assert run.starts() == []
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"schema": "msgbench.job/9"}'])
+def record_with(**changed: object) -> str:
+    record = JobRecord("train", "local", "17", "/x", ("a",), "h", "2026-01-01T00:00:00Z", pid=17)
+    return json.dumps({"schema": "msgbench.job/2", **asdict(record), **changed})
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[]", "{", '{"schema": "msgbench.job/9"}', record_with(folder=None),
+     record_with(submitted="yesterday"), record_with(end="x"), record_with(end={"state": "X"}),
+     record_with(argv="ab"), record_with(pid="1"), record_with(resources=[]), record_with(more="")],
+)  # fmt: skip
 def test_a_broken_record_is_named(run: Run, content: str) -> None:
     (run.folder / "jobs").mkdir()
     (run.folder / "jobs/train.json").write_text(content)
@@ -173,6 +184,28 @@ def test_a_broken_record_is_named(run: Run, content: str) -> None:
     assert str(caught.value) == (
         f"{run.folder}/jobs/train.json: is not a job record; remove it when no job of this run is running"
     )
+
+
+def test_a_record_that_cannot_be_read_is_named(run: Run) -> None:
+    (run.folder / "jobs/train.json").mkdir(parents=True)
+    with pytest.raises(LaunchError, match=r"jobs/train\.json: cannot be read \(Is a directory\)"):
+        launch(run.command(), run.folder, "local")
+    (run.folder / "jobs/train.json").rmdir()
+    (run.folder / "jobs").rmdir()
+    (run.folder / "jobs").touch()
+    with pytest.raises(LaunchError, match=r"jobs/train\.json: cannot be read \(Not a directory\)"):
+        launch(run.command(), run.folder, "local")
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [("/dev/null/x", "cannot be used as a folder (Not a directory)"),
+     ("/etc/hostname", "is a file; a folder is needed here")],
+)  # fmt: skip
+def test_a_folder_that_cannot_be_is_one_sentence(folder: str, words: str) -> None:
+    with pytest.raises(LaunchError) as caught:
+        launch(["true"], Path(folder), "inline")
+    assert str(caught.value).startswith(f"{folder}: {words}")
 
 
 def test_a_path_that_submitit_would_rewrite_is_refused(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def start(
 def test_ours_are_read_and_the_others_left_out(slurm: FakeSlurm) -> None:
     add(slurm, "7")
     add(slurm, "8", name="somebody|else's")
-    answer = queue.query(["7", "8", "9"])
+    answer = queue.shared_answer().jobs
     assert list(answer) == ["7"]
     assert answer["7"][:4] == ("RUNNING", "n1", "None", "msgbench-x")
 
@@ -65,9 +65,9 @@ def test_two_callers_within_the_interval_ask_once(
 ) -> None:
     monkeypatch.setenv(queue.POLL_VARIABLE, "30")
     add(slurm, "7")
-    queue.query(["7"])
+    queue.shared_answer()
     slurm.set("7", state="COMPLETED")
-    assert queue.query(["7"])["7"].state == "RUNNING"
+    assert queue.shared_answer().jobs["7"].state == "RUNNING"
     assert slurm.shared_queries() == 1
 
 
@@ -81,25 +81,25 @@ def test_a_silent_slurm_is_asked_no_more_often_and_its_last_answer_serves_for_a_
 ) -> None:
     monkeypatch.setenv(queue.POLL_VARIABLE, "0.3")
     add(slurm, "7")
-    queue.query(["7"])
+    queue.shared_answer()
     slurm.tell("squeue.fails", "slurm_load_jobs error: Unable to contact slurm controller")
     time.sleep(0.35)
-    assert queue.query(["7"])["7"].state == "RUNNING"
+    assert queue.shared_answer().jobs["7"].state == "RUNNING"
     time.sleep(0.7)
     for _ in range(5):
         with pytest.raises(QueueSilent, match="Unable to contact slurm controller"):
-            queue.query(["7"])
+            queue.shared_answer()
     assert slurm.shared_queries() == 3
     slurm.untell("squeue.fails")
     time.sleep(0.35)
-    assert queue.query(["7"])["7"].state == "RUNNING"
+    assert queue.shared_answer().jobs["7"].state == "RUNNING"
 
 
 def test_without_slurm_it_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(QueueSilent, match=r"squeue: No such file"):
-        queue.query(["7"])
+        queue.shared_answer()
 
 
 def test_a_hanging_command_is_given_up(tmp_path: Path) -> None:
@@ -112,10 +112,10 @@ def test_a_hanging_command_is_given_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"time": 1, "jobs": {"7": [1]}}'])
 def test_a_damaged_file_is_asked_anew(slurm: FakeSlurm, tmp_path: Path, content: str) -> None:
     add(slurm, "7")
-    queue.query(["7"])
+    queue.shared_answer()
     (file,) = (tmp_path / "cache/msgbench").glob("queue-*.json")
     file.write_text(content)
-    assert queue.query(["7"])["7"].state == "RUNNING"
+    assert queue.shared_answer().jobs["7"].state == "RUNNING"
 
 
 def test_a_habit_of_the_user_does_not_change_the_answer(

@@ -193,6 +193,15 @@ def test_without_sbatch_it_is_one_sentence(
         launch(["true"], run.folder, "slurm")
 
 
+def test_a_failure_does_not_quote_that_of_an_older_submission(run: Run, slurm: FakeSlurm) -> None:
+    log = run.folder / "jobs/train-submit.log"
+    log.parent.mkdir()
+    log.write_text("an older failure\n")
+    (slurm.bin / "sbatch").write_text("#!/bin/sh\nkill -9 $PPID\n")  # the submitter says nothing
+    with pytest.raises(LaunchError, match=r"could not be submitted: \(nothing\) \(log: "):
+        launch(["true"], run.folder, "slurm")
+
+
 @pytest.mark.parametrize("name", ["100%", "a\\b"])
 def test_a_path_that_slurm_would_rewrite_is_refused(
     name: str, slurm: FakeSlurm, tmp_path: Path
@@ -268,12 +277,31 @@ def test_a_deleted_record(run: Run, slurm: FakeSlurm) -> None:
     before = run.record()
     (run.folder / "jobs/train.json").unlink()
     slurm.set(job, state="NODE_FAIL", then="PENDING")  # seen in the moment before its requeue
-    second = start(run)
+    second = start(run, "--resources", '{"mem_mb": 7}')
     wait_until(lambda: "found job" in second.heard.read_text(), "the adoption")
     assert (run.record().job_id, run.record().folder) == (before.job_id, before.folder)
+    assert run.record().resources == {}  # what the first start asked for is not known
     finish(run, slurm, job)
     assert second.end()[0] == 0
     assert slurm.ids() == [job]
+
+
+def test_a_broken_record_is_like_a_missing_one(run: Run, slurm: FakeSlurm) -> None:
+    first = start(run)
+    job = slurm.wait_for_job()
+    wait_until(lambda: "is running" in first.heard.read_text(), "the first answer")
+    first.kill()
+    (run.folder / "jobs/train.json").write_text("{")
+    second = start(run)
+    wait_until(lambda: "found job" in second.heard.read_text(), "the adoption")
+    assert "jobs/train.json: is not a job record; Slurm is asked" in second.heard.read_text()
+    finish(run, slurm, job)
+    assert second.end()[0] == 0
+    (run.folder / "train.json").unlink()
+    (run.folder / "jobs/train.json").write_text("{")
+    third = start(run)
+    finish(run, slurm, slurm.wait_for_job(2))
+    assert third.end()[0] == 0
 
 
 def test_a_newer_job_than_the_record_knows(run: Run, slurm: FakeSlurm) -> None:
@@ -386,6 +414,76 @@ def test_a_cancelled_job_is_said_to_be_and_the_same_command_submits_anew(
     assert len(slurm.ids()) == 1
     again = start(run)
     finish(run, slurm, slurm.wait_for_job(2))
+    assert again.end()[0] == 0
+
+
+@pytest.mark.parametrize("noted", [True, False], ids=["msgbench cancel", "scancel"])
+def test_a_job_that_was_cancelled_before_is_waited_for_and_replaced(
+    run: Run, slurm: FakeSlurm, noted: bool
+) -> None:
+    first = start(run)
+    job = slurm.wait_for_job()
+    wait_until(lambda: "is running" in first.heard.read_text(), "the first answer")
+    first.kill()
+    slurm.set(job, state="COMPLETING")
+    if noted:
+        run.record().ended("CANCELLED", "it was").write(run.folder)
+    again = start(run)
+    words = "was cancelled and is ending" if noted else "is ending"
+    wait_until(lambda: f"job {job} {words}; waiting" in again.heard.read_text(), "the word of it")
+    looked = slurm.shared_queries()
+    wait_until(lambda: slurm.shared_queries() > looked + 1, "two more looks")
+    assert slurm.ids() == [job]
+    slurm.set(job, state="CANCELLED")
+    finish(run, slurm, slurm.wait_for_job(2))
+    code, said = again.end()
+    assert code == 0, said
+
+
+def test_a_job_on_its_way_back_into_the_queue_is_not_replaced(run: Run, slurm: FakeSlurm) -> None:
+    first = start(run)
+    job = slurm.wait_for_job()
+    wait_until(lambda: "is running" in first.heard.read_text(), "the first answer")
+    first.kill()
+    slurm.set(job, state="COMPLETING")
+    again = start(run)
+    wait_until(lambda: "is ending" in again.heard.read_text(), "the word of it")
+    slurm.set(job, state="PENDING")
+    wait_until(lambda: "running; waiting for it" in again.heard.read_text(), "the attachment")
+    finish(run, slurm, job)
+    assert again.end()[0] == 0
+    assert slurm.ids() == [job]
+
+
+@pytest.mark.parametrize("command", ["inline", "slurm"])
+def test_where_slurm_is_missing_its_record_is_not_waited_on(
+    run: Run, slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    starter = start(run)
+    job = slurm.wait_for_job()
+    wait_until(lambda: "is running" in starter.heard.read_text(), "the first answer")
+    starter.kill()
+    (slurm.bin / "squeue").unlink()
+    monkeypatch.setenv("PATH", str(slurm.bin))
+    words = (
+        f"the Slurm job {job} of the cluster lab stands in jobs/train.json, and squeue is not on"
+    )
+    with pytest.raises(LaunchError, match=words):
+        launch(["/bin/true"], run.folder, command)
+    run.record().ended("CANCELLED", "it was").write(run.folder)
+    assert launch(["/bin/true"], run.folder, "inline") == 0
+
+
+def test_a_silent_slurm_is_not_said_to_run_the_job(run: Run, slurm: FakeSlurm) -> None:
+    first = start(run)
+    job = slurm.wait_for_job()
+    wait_until(lambda: "is running" in first.heard.read_text(), "the first answer")
+    first.kill()
+    slurm.tell("squeue.fails", SILENT)
+    again = start(run)
+    wait_until(lambda: "waiting for it" in again.heard.read_text(), "the attachment")
+    assert "may be running (Slurm does not answer); waiting" in again.heard.read_text()
+    finish(run, slurm, job)
     assert again.end()[0] == 0
 
 
