@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import shutil
 import threading
@@ -133,7 +134,10 @@ def plans(benchmark: Benchmark, layout: Layout) -> list[Planned]:
 def _slurm(folders: Iterable[Path]) -> tuple[Answer | None, str]:
     """(Slurm's answer, why there is none): both empty where no Slurm is and no job needs one."""
     wanted = any(
-        _names_slurm(record) for folder in folders for record in (folder / JOBS).glob("*.json")
+        _names_slurm(Path(record))
+        for folder in folders
+        # Not Path.glob, which raises below a folder that must not be entered.
+        for record in glob.glob(f"{glob.escape(str(folder / JOBS))}/*.json")
     )
     if shutil.which("squeue") is None:
         return None, "squeue is not on PATH" if wanted else ""

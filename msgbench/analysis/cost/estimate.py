@@ -6,11 +6,13 @@ images and making tables are not counted; they are minutes.
 
 from __future__ import annotations
 
+import glob
 import heapq
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from msgbench.analysis.cost.arithmetic import (
@@ -277,10 +279,11 @@ def run_left(benchmark: Benchmark, layout: Layout | None, experiment: str, seed:
         return RunLeft(seed, 1.0, 1.0)
     spec = benchmark.experiment(experiment)
     folder = layout.run_dir(experiment, spec.fingerprint, seed)
-    # Not Path.is_file, which raises in a folder that must not be entered.
+    # Not Path.is_file and Path.glob, which raise in a folder that must not be entered.
     if os.path.isfile(folder / TRAIN_JSON):
         return RunLeft(seed, 0.0, 0.0 if os.path.isfile(folder / EVALUATE_JSON) else 1.0)
-    saved = [path.stem.rpartition("-")[2] for path in (folder / STATES).glob("*.json")]
+    cards = glob.glob(f"{glob.escape(str(folder / STATES))}/*.json")
+    saved = [Path(card).stem.rpartition("-")[2] for card in cards]
     reached = max((int(label) for label in saved if label.isdigit()), default=0)
     return RunLeft(seed, max(0.0, 1 - reached / spec.training.total_nimg), 1.0)
 
