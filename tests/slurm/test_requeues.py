@@ -87,9 +87,12 @@ def test_two_time_limits_and_the_same_bits_as_an_undisturbed_training(lab: Lab) 
 
 @overlapping(seconds=130)
 def test_a_real_time_limit(lab: Lab) -> None:
-    """Slurm enforces limits in ticks of half a minute and none below a minute; nothing is sent by hand."""
-    login = lab.launch(lab.counting(750), {"runtime": 1})
-    code, said = login.end(240)
+    """Slurm enforces limits in ticks of half a minute and none below a minute; nothing is sent by hand.
+
+    It sends its signal a minute before a limit of two: by then the job has started on the slowest machine.
+    """
+    login = lab.launch(lab.counting(1500), {"runtime": 2})
+    code, said = login.end(420)
     assert code == 0, said
     lab.assert_one_training()
     counts = lab.counts()

@@ -53,9 +53,10 @@ def started(lab: Lab, clone: Path) -> Login:
 
 def jobs_by_name(lab: Lab) -> Counter[str]:
     """How many jobs there ever were of each name."""
+    jobs = lab.jobs()  # first: more are submitted meanwhile
     said = lab.cluster.run("squeue", "-h", "-t", "all", "-o", "%i|%j").stdout
     names = dict(line.split("|") for line in said.splitlines())
-    return Counter(names[job] for job in lab.jobs())
+    return Counter(names[job] for job in jobs)
 
 
 def running(lab: Lab, task: str) -> list[str]:
