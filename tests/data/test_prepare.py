@@ -25,7 +25,7 @@ from msgbench.data.prepare import npy_header, prepare
 from msgbench.data.sources import open_source
 from msgbench.data.sources.base import SourceImage
 from msgbench.data.store import Store
-from msgbench.errors import DatasetError
+from msgbench.errors import DatasetError, LaunchError
 
 if TYPE_CHECKING:
     from .conftest import MakeSpec, WriteForms
@@ -255,7 +255,7 @@ def test_a_disk_that_fills_up_leaves_what_was_there(
 
 def test_a_place_that_cannot_be_a_folder(tmp_path: Path, drawn_spec: MakeSpec) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match=r"file: cannot be written \(File exists\)$"):
+    with pytest.raises(LaunchError, match=r"file: is a file; a folder is needed here$"):
         prepare(drawn_spec(12), tmp_path / "file")
 
 
