@@ -128,8 +128,12 @@ class Table:
     @property
     def statement(self) -> str:
         """The sentence about the scale of the whole table; empty for a full-size one."""
-        departures = scale.table_departures([row.departures for row in self.rows], self.protocol)
-        return scale.statement(self.collection.benchmark.tier, departures)
+        return scale.statement(self.collection.benchmark.tier, self.departures)
+
+    @property
+    def departures(self) -> tuple[str, ...]:
+        """The ways in which the rows and their protocol are scaled down, each once."""
+        return scale.table_departures([row.departures for row in self.rows], self.protocol)
 
     @property
     def not_run(self) -> tuple[str, ...]:

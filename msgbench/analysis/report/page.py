@@ -48,7 +48,7 @@ from msgbench.analysis.tables import (
     with_deviation,
 )
 from msgbench.analysis.verdicts import RULE, Verdict
-from msgbench.config import merge
+from msgbench.config import Tier, merge
 from msgbench.data.manifest import IMAGES_NPY, PREPARE_JSON
 from msgbench.layout import (
     EVALUATE_JSON,
@@ -275,9 +275,10 @@ def _title(tables: Sequence[Table]) -> str:
     return "; ".join(dict.fromkeys(table.spec.title.partition(":")[0] for table in tables))
 
 
-def _statement(tables: Iterable[Table], tier: str) -> str:
-    statements = dict.fromkeys(table.statement for table in tables if table.statement)
-    return " ".join(statements)
+def _statement(tables: Iterable[Table], tier: Tier) -> str:
+    """What is scaled down in any of `tables`, each way once; every table says its own."""
+    departures = (departure for table in tables for departure in table.departures)
+    return scale.statement(tier, tuple(dict.fromkeys(departures)))
 
 
 def _emphasised(text: str) -> Markup:
