@@ -208,6 +208,7 @@ def train(
     log_to(log)
     from msgbench.training.loop import train as train_run
 
+    # Typer hands a str over; its two values were checked above.
     train_run(run_dir, store, device=_device(device), on_term=on_term)  # type: ignore[arg-type]
 
 

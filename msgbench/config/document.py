@@ -55,6 +55,7 @@ DefaultsLayer = Annotated[dict[str, Any], Patch(ExperimentSpec, _EXPERIMENT_PART
 class ExperimentEntry(ExperimentSpec):
     """An experiment in config.yaml: its method and dataset by name, and what it changes."""
 
+    # A name here, a whole spec in ExperimentSpec: the type differs from the base on purpose.
     dataset: str = Field(description="key under `datasets`")  # type: ignore[assignment]
 
 

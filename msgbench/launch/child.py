@@ -112,5 +112,6 @@ def running(
         yield child
     finally:
         for number, handler in before.items():
+            # typeshed knows no type for what signal.signal itself returned.
             signal.signal(number, handler)  # type: ignore[arg-type]
         _running.remove(child)

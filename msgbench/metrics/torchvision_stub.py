@@ -38,6 +38,7 @@ def import_torchvision() -> torch.library.Library | None:
     library = torch.library.Library("torchvision", "FRAGMENT")
     for operator in MISSING_OPERATORS:
         library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    # Imported for its effect: it works now, and everything later finds it in sys.modules.
     import torchvision  # noqa: F401
 
     say(

@@ -89,5 +89,6 @@ def load_small_net(path: Path) -> SmallNet:
     """The network with the weights of `path` (checked before by weights.resolve_weights), in eval mode."""
     net = SmallNet()
     net.load_state_dict(load_file(path))
+    # torch documents this form; its stubs leave it out.
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net.requires_grad_(False).eval()
