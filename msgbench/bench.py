@@ -14,11 +14,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from msgbench.analysis.cost import training_flops
 from msgbench.config import Benchmark, ExperimentSpec, RunSpec
 from msgbench.config.sentences import nearest
 from msgbench.device import choose_device
 from msgbench.errors import ConfigError
+from msgbench.models.arithmetic import training_flops
 from msgbench.records import provenance, write_text
 from msgbench.training.bench import PLAIN, Case, Timing, bench
 
@@ -92,6 +92,9 @@ def _case(
         "width_multiplier": width,
         "connections": connections,
     }
+    if base.growing is not None:
+        # One step at full resolution, whatever batches and lengths the schedule has on its way there.
+        raw["growing"] |= {"recipe": None, "stable_kimg": 1e-3, "fade_kimg": 0.0, "batch_sizes": {}}
     raw["training"] |= {"precision": precision, "batch_size": batch_size, "num_threads": threads}
     spec = ExperimentSpec.model_validate_json(json.dumps(raw))
     run = RunSpec(

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
@@ -64,7 +65,8 @@ class Progress:
     On a terminal: a live bar with rate and ETA. Elsewhere: a plain line when it starts to take long, then
     every `every_seconds` (less and less often, down to every MSGBENCH_PROGRESS_SECONDS, where that is set),
     and one at the end. `start` is where a resumed task begins; it counts as done but
-    not for the rate.
+    not for the rate. `work`: what being done so far has cost, where units do not all cost the same; the ETA then
+    follows that and not the number of units.
     """
 
     def __init__(
@@ -75,7 +77,9 @@ class Progress:
         start: float = 0,
         every_seconds: float = 10.0,
         live: bool | None = None,
+        work: Callable[[float], float] | None = None,
     ) -> None:
+        self._work = work or float
         self.title, self.total, self.unit = title, total, unit
         self.done = start
         self._every = every_seconds
@@ -137,8 +141,12 @@ class Progress:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds until the total is reached at the present rate; None while unknown."""
-        return (self.total - self.done) / self.rate if self.rate > 0 else None
+        """Seconds until the total is reached at the present rate of work; None while unknown."""
+        (first, before), (last, after) = self._history[0], self._history[-1]
+        worked = self._work(after) - self._work(before)
+        if last <= first or worked <= 0:
+            return None
+        return (self._work(self.total) - self._work(self.done)) / worked * (last - first)
 
     def _status(self, note: str) -> str:
         eta = self.eta_seconds

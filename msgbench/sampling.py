@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from msgbench.data.pixels import to_uint8
 from msgbench.errors import MeasurementError
@@ -128,6 +129,9 @@ class SampleSet:
         z = latents(indices, self.meta.model.latent_size, self.recipe.seed).to(self.device)
         noise = noise_inputs(indices, self._generator.noise_resolutions, self.recipe.seed)
         x = self._generator(z, [part.to(self.device) for part in noise])[-1]
+        if x.shape[-1] < self.meta.model.resolution:
+            # A generator that is still growing is measured as its code shows it: pixels repeated to full size.
+            x = interpolate(x, size=self.meta.model.resolution, mode="nearest")
         if not bool(torch.isfinite(x).all()):
             raise MeasurementError(
                 f"{self.snapshot}: generates values that are not finite (images {indices.start} to {indices.stop - 1})"

@@ -20,6 +20,7 @@ from msgbench.config.base import Spec
 from msgbench.errors import SnapshotError
 from msgbench.models.build import build_generator
 from msgbench.models.generator import MultiScaleGenerator
+from msgbench.models.growing import set_lod
 from msgbench.records import atomic_file
 
 SNAPSHOT_SCHEMA: Literal["msgbench.snapshot/1"] = "msgbench.snapshot/1"
@@ -42,6 +43,12 @@ class SnapshotMeta(Spec):
     )
     ema: EmaSpec | None = Field(
         description="the moving average that made these parameters; null where nobody knows"
+    )
+    lod: float | None = Field(
+        default=None,
+        ge=0,
+        description="level of detail that a growing generator has not grown to yet, 0 = full resolution; null for "
+        "generators of all scales at once",
     )
     imported: str | None = Field(
         default=None,
@@ -77,6 +84,11 @@ def load_snapshot(
     G = build_generator(meta.model)
     require_fit(path, tensors, G.state_dict())
     G.load_state_dict(tensors)
+    if meta.lod is not None:
+        try:
+            set_lod(G, meta.lod)
+        except ValueError as error:
+            raise SnapshotError(f"{path}: {error}") from None
     return G.to(device).eval().requires_grad_(False), meta
 
 

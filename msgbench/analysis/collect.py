@@ -302,7 +302,7 @@ def _run_reason(
         return "not planned"
     RunSpec.read(folder)  # refuses a spec that was edited by hand
     if train is None:
-        total = plan.spec.training.total_nimg
+        total = plan.spec.schedule.total_nimg
         if stats.empty:
             return "planned, not trained"
         reached = int(stats["cur_nimg"].iloc[-1])

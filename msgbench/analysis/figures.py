@@ -401,7 +401,7 @@ def _way(protocol: Protocol) -> str:
 
 def _image_unit(runs: Iterable[Run]) -> tuple[str, float]:
     """Unit of the x axis and its size in images."""
-    return _unit(max((run.plan.spec.training.total_nimg for run in runs), default=0))
+    return _unit(max((run.plan.spec.schedule.total_nimg for run in runs), default=0))
 
 
 def _unit(longest: int) -> tuple[str, float]:

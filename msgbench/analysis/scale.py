@@ -27,7 +27,7 @@ def training_departures(
     found = list(model_departures(spec.model))
     if published is not None:
         found += _resized(spec.model, published.model)
-    shown, stated = spec.training.total_nimg, _value(printed, "real_images")
+    shown, stated = spec.schedule.total_nimg, _value(printed, "real_images")
     if stated is not None and shown < stated:
         found.append(
             f"{count(shown)} real images shown instead of {printed['real_images'].printed}"

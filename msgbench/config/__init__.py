@@ -11,9 +11,11 @@ from msgbench.config.document import (
     TableSpec,
     WeightsSpec,
 )
+from msgbench.config.growing import RECIPES, GrowingSpec
 from msgbench.config.model import ModelSpec
 from msgbench.config.objective import GRADIENT_PENALTIES, EmaSpec, LossSpec, OptimizerSpec
 from msgbench.config.patches import merge
+from msgbench.config.schedule import Phase, Schedule
 from msgbench.config.specs import (
     TIERS,
     UNBUILT_SOURCES,
@@ -28,6 +30,7 @@ from msgbench.config.specs import (
 __all__ = [
     "GRADIENT_PENALTIES",
     "LAYER_TABLES",
+    "RECIPES",
     "TASKS",
     "TIERS",
     "UNBUILT_SOURCES",
@@ -38,12 +41,15 @@ __all__ = [
     "EmaSpec",
     "EvaluationSpec",
     "ExperimentSpec",
+    "GrowingSpec",
     "JobResources",
     "Launcher",
     "LossSpec",
     "ModelSpec",
     "OptimizerSpec",
+    "Phase",
     "RunSpec",
+    "Schedule",
     "TableRow",
     "TableSpec",
     "Task",

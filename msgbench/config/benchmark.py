@@ -315,6 +315,8 @@ def _experiment(
             f"dataset {dataset} ({spec.resolution})"
         )
     merged["model"] = {**merged.get("model", {}), "resolution": spec.resolution}
+    if merged.get("growing") is not None:
+        merged["model"] = {"growing": True, **merged["model"]}
     merged["dataset"] = spec.model_dump(mode="json")
     merged["method"] = method
     return _build(ExperimentSpec, merged, path)

@@ -1,7 +1,8 @@
 """ModelSpec: which generator and discriminator an experiment trains.
 
 What differs from family to family (combine function, PixNorm, FromRGB's activation, MinBatchStd) has its
-default by family and variant; a resolved spec states all of it, so that its fingerprint covers it.
+default by family, variant and whether the networks grow; a resolved spec states all of it, so that its fingerprint
+covers it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _DEFAULTS: dict[tuple[str, str], dict[str, Any]] = {
         "combine": "phi_cat_lin",
         "pixel_norm": "off",
         "from_rgb_activation": "lrelu",
+        "pooling": "before_activation",
     },
     # The first version's code: one statistic of the whole batch, in the last block alone.
     ("progan", "bmsg"): {
@@ -42,6 +44,19 @@ _DEFAULTS: dict[tuple[str, str], dict[str, Any]] = {
     },
 }
 _DEFAULTS["progan", "bbmsg"] = _DEFAULTS["progan", "bmsg"]
+
+# The same for networks that grow: ProGAN's and StyleGAN's own.
+_GROWING: dict[str, dict[str, Any]] = {
+    "progan": {
+        "pixel_norm": "after_all",
+        "from_rgb_activation": "lrelu",
+        "mbstd": "last_block",
+        "pooling": "before_activation",
+        "combine": "phi_simple",
+        "connections": "none",
+    },
+    "stylegan": {"mbstd": "last_block", "combine": "phi_simple", "connections": "none"},
+}
 
 
 def _form_of_connections(value: object) -> object:
@@ -102,7 +117,7 @@ class ModelSpec(Spec):
     mbstd: Literal["every_block", "last_block", "off"] = Field(
         default="every_block",
         description="where MinibatchStdDev stands in the discriminator (paper, section 3.1: in every block); "
-        "default of `bmsg` and `bbmsg`: last_block",
+        "default of `bmsg`, `bbmsg` and growing networks: last_block",
     )
     mbstd_group_size: int | None = Field(
         default=4,
@@ -125,7 +140,17 @@ class ModelSpec(Spec):
     )
     from_rgb_activation: Literal["linear", "lrelu"] = Field(
         default="linear",
-        description="after FromRGB of the largest scale (paper, Table 7: linear); default of `stylegan`: lrelu",
+        description="after FromRGB (paper, Table 7: linear); default of `stylegan` and of growing networks: lrelu",
+    )
+    pooling: Literal["after_activation", "before_activation"] = Field(
+        default="after_activation",
+        description="where a block of D halves its activations: after its last activation (paper, Table 7), or "
+        "between its last convolution and activation (default of `stylegan` and of growing networks, as in their code)",
+    )
+    growing: bool = Field(
+        default=False,
+        description="one image of a resolution that grows instead of all scales at once; filled in: true where the "
+        "experiment has a section `growing`",
     )
     to_rgb_activation: Literal["linear", "tanh"] = Field(
         default="linear",
@@ -139,7 +164,8 @@ class ModelSpec(Spec):
         if not isinstance(data, dict):
             return data
         kind = str(data.get("family")), str(data.get("variant", "paper"))
-        data = {**_DEFAULTS.get(kind, {}), **data}
+        growing = _GROWING.get(kind[0], {}) if data.get("growing") is True else {}
+        data = {**_DEFAULTS.get(kind, {}), **growing, **data}
         stated, resolution = data.get("connections", "all"), data.get("resolution")
         if type(resolution) is int and isinstance(stated, str | list | tuple):
             # A wrong resolution or form has its own sentence further on.
@@ -159,6 +185,15 @@ class ModelSpec(Spec):
             _only(where, "variant", self.variant, "paper")
             _only(where, "pixel_norm", self.pixel_norm, "off")
             _only(where, "gains", self.gains, "progan")
+            _only(where, "pooling", self.pooling, "before_activation")
+        if self.growing:
+            where = "a growing discriminator, which looks at one image"
+            _only(where, "variant", self.variant, "paper")
+            _only(where, "combine", self.combine, "phi_simple")
+            if self.connected[:-1]:
+                raise ValueError(
+                    f"connections {list(self.connected[:-1])} do not fit {where}; allowed: none"
+                )
         if self.variant != "paper":
             _only(f"variant {self.variant}", "combine", self.combine, "phi_lin_cat")
         for resolution in self.connected:

@@ -53,10 +53,18 @@ class LossSpec(Spec):
     drift_weight: float = Field(
         default=0.001, ge=0, description="weight of the squared score of the reals"
     )
-    generator_batch: Literal["fresh", "reused"] = Field(
+    generator_batch: Literal["fresh", "reused", "joint"] = Field(
         default="fresh",
         description="what a generator step works on: `fresh` latents (and reals, where a relativistic loss needs "
-        "them), or those of the discriminator step, `reused` as in the first version's code",
+        "them), or those of the discriminator step, `reused` as in the first version's code, or `joint`: those, and "
+        "both networks are updated at once from what they were before (ProGAN's first code on CIFAR-10)",
+    )
+    style_mixing: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="probability that a step mixes the styles of two latents at a random layer (StyleGAN: 0.9); "
+        "of growing StyleGAN networks alone",
     )
 
     @model_validator(mode="after")

@@ -6,15 +6,18 @@ error sentences are generated from these classes. All specs are frozen.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from msgbench.config.base import Spec, check_resolution, fingerprint_of
+from msgbench.config.growing import GrowingSpec
 from msgbench.config.keep import as_words, check_words
 from msgbench.config.model import ModelSpec
 from msgbench.config.objective import EmaSpec, LossSpec, OptimizerSpec
+from msgbench.config.schedule import Schedule
 from msgbench.errors import ConfigError
 from msgbench.units import kimg_to_nimg
 
@@ -27,10 +30,26 @@ Tier = Literal["smoke", "mini", "paper"]
 TIERS: tuple[Tier, ...] = ("smoke", "mini", "paper")
 
 Source = Literal[
-    "embedded", "cifar10", "oxford_flowers", "celeba_hq", "ffhq", "celeba", "lsun_bedrooms"
+    "embedded",
+    "cifar10",
+    "oxford_flowers",
+    "indian_celebs",
+    "lsun_churches",
+    "celeba_hq",
+    "ffhq",
+    "celeba",
+    "lsun_bedrooms",
 ]
 # Recipes that experiments name and plan with; reading their images is refused in one sentence.
-UNBUILT_SOURCES = ("oxford_flowers", "celeba_hq", "ffhq", "celeba", "lsun_bedrooms")
+UNBUILT_SOURCES = (
+    "oxford_flowers",
+    "indian_celebs",
+    "lsun_churches",
+    "celeba_hq",
+    "ffhq",
+    "celeba",
+    "lsun_bedrooms",
+)
 
 
 class DatasetSpec(Spec):
@@ -78,7 +97,8 @@ class TrainingSpec(Spec):
     """Length, batch and bookkeeping of a training; all lengths in thousands of images shown."""
 
     batch_size: int = Field(
-        ge=1, description="images per discriminator step and per generator step"
+        ge=1,
+        description="images per discriminator step and per generator step; growing.batch_sizes goes before it",
     )
     total_kimg: float = Field(
         gt=0, description="length of the training in thousands of real images shown"
@@ -109,15 +129,6 @@ class TrainingSpec(Spec):
                 f"total_kimg {self.total_kimg} is {shown} images, less than one batch of {self.batch_size}"
             )
         return self
-
-    @property
-    def total_nimg(self) -> int:
-        """Images shown when the training ends: total_kimg rounded up to whole batches."""
-        return self.in_batches(self.total_kimg)
-
-    def in_batches(self, kimg: float) -> int:
-        """The first whole number of batches, in images, that shows at least `kimg` thousand; one at least."""
-        return max(1, -(-kimg_to_nimg(kimg) // self.batch_size)) * self.batch_size
 
 
 class EvaluationSpec(Spec):
@@ -154,6 +165,10 @@ class ExperimentSpec(Spec):
     optimizer: OptimizerSpec
     ema: EmaSpec
     training: TrainingSpec
+    growing: GrowingSpec | None = Field(
+        default=None,
+        description="schedule of a baseline with progressive growing; empty = all scales at once (MSG-GAN)",
+    )
     evaluation: EvaluationSpec
     seeds: Annotated[tuple[int, ...], Field(strict=False)] = Field(
         min_length=1, description="one run for each seed"
@@ -167,22 +182,90 @@ class ExperimentSpec(Spec):
             raise ValueError(
                 f"seeds {list(self.seeds)} are not allowed; allowed: whole numbers from 0"
             )
-        group = min(self.model.mbstd_group_size or 1, self.training.batch_size)
-        if self.model.mbstd != "off" and self.training.batch_size % group:
-            raise ValueError(
-                f"training.batch_size {self.training.batch_size} is not a multiple of "
-                f"model.mbstd_group_size {self.model.mbstd_group_size}"
-            )
+        self._check_growing()
+        for batch_size in self.schedule.batch_sizes:
+            group = min(self.model.mbstd_group_size or 1, batch_size)
+            if self.model.mbstd != "off" and batch_size % group:
+                key = "training.batch_size" if self.growing is None else "growing.batch_sizes:"
+                raise ValueError(
+                    f"{key} {batch_size} is not a multiple of model.mbstd_group_size {self.model.mbstd_group_size}"
+                )
         return self
+
+    def _check_growing(self) -> None:
+        growing = self.growing
+        if self.model.growing != (growing is not None):
+            raise ValueError(
+                f"model.growing {self.model.growing} does not fit: it is filled in from the section `growing`"
+            )
+        if self.loss.style_mixing > 0 and (self.model.family != "stylegan" or growing is None):
+            raise ValueError(
+                f"loss.style_mixing {self.loss.style_mixing:g} does not fit a generator that is not StyleGAN's or that "
+                "is trained at all scales at once, where mixing is not possible (paper, section 4.3); allowed: 0"
+            )
+        if growing is None:
+            return
+        if growing.start_resolution > self.model.resolution:
+            raise ValueError(
+                f"growing.start_resolution {growing.start_resolution} is larger than the dataset's "
+                f"{self.model.resolution} px"
+            )
+        rates = (self.optimizer.g_lr, self.optimizer.d_lr)
+        if growing.learning_rates and any(rate is not None for rate in rates):
+            raise ValueError(
+                "growing.learning_rates are those of both networks, so optimizer.g_lr and d_lr have no effect; "
+                "allowed: either the one or the other"
+            )
+        if self.loss.relativistic:
+            raise ValueError(
+                f"loss.adversarial {self.loss.adversarial} is not built for growing networks; "
+                "allowed: wgan, non_saturating, hinge, lsgan"
+            )
+        if self.schedule.total_nimg < self.schedule.full_from_nimg:
+            raise ValueError(
+                f"training.total_kimg {self.training.total_kimg:g} ends before the networks have grown to "
+                f"{self.model.resolution} px, at {self.schedule.full_from_nimg / 1000:g} kimg; allowed: more, or "
+                "shorter growing.stable_kimg and fade_kimg"
+            )
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """When its steps, resolutions and everything periodic happen."""
+        training = self.training
+        return Schedule(
+            self.model.resolution, training.total_kimg, training.batch_size, self.growing
+        )
 
     @property
     def fingerprint(self) -> str:
         """Fingerprint of all that decides the bits of a training; paths, seeds and measuring are left out."""
         payload = self.model_dump(
             mode="json",
-            exclude={"method": True, "evaluation": True, "seeds": True, "dataset": {"path"}},
+            exclude={
+                "method": True,
+                "evaluation": True,
+                "seeds": True,
+                "dataset": {"path"},
+                "growing": {"recipe"},
+            },
         )
+        _leave_out_later_fields(payload)
         return fingerprint_of({"format": TRAINING_FORMAT, "experiment": payload})
+
+
+def _leave_out_later_fields(payload: dict[str, Any]) -> None:
+    """Take out of a fingerprint what came after runs were made, where it says what they all did.
+
+    So that a version that can do more does not train anew what is finished. A value that was no choice before
+    (`growing`, `style_mixing`, D's pooling of each family) is one of these.
+    """
+    model, loss = payload["model"], payload["loss"]
+    if payload["growing"] is None:
+        del payload["growing"], model["growing"]
+        if (model["pooling"] == "before_activation") == (model["family"] == "stylegan"):
+            del model["pooling"]
+    if loss["style_mixing"] == 0:
+        del loss["style_mixing"]
 
 
 class RunSpec(Spec):

@@ -24,3 +24,16 @@ def real_pyramid(x: torch.Tensor) -> list[torch.Tensor]:
         assert levels[-1].shape[-1] == scale
     levels.reverse()
     return levels
+
+
+def growing_reals(x: torch.Tensor, resolution: int, fade: float) -> torch.Tensor:
+    """What a growing discriminator sees of `x` [N, 3, R, R] at `resolution`: [N, 3, resolution, resolution].
+
+    Means of 2x2 squares down to `resolution`, and of that the share `fade` in [0, 1) as it looks at half the
+    resolution, enlarged again: reals fade as the generator's images do (ProGAN, section 2).
+    """
+    while x.shape[-1] > resolution:
+        x = F.avg_pool2d(x, 2)
+    if fade == 0:
+        return x
+    return torch.lerp(x, F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="nearest"), fade)

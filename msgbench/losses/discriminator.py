@@ -18,6 +18,7 @@ from msgbench.config import LossSpec
 from msgbench.losses.adversarial import d_loss
 from msgbench.losses.penalties import (
     Discriminator,
+    by_enlarged_pixels,
     connected_inputs,
     drift,
     gradient_norms,
@@ -54,12 +55,15 @@ def discriminator_loss(
     u: Tensor | None,
     spec: LossSpec,
     connected: Collection[int] | None = None,
+    enlarged: int = 1,
 ) -> DiscriminatorLoss:
     """Loss of one discriminator step.
 
     `reals`, `fakes`: lists of [N, 3, R, R], lowest resolution first; `u`: [N] or [N, S] in [0, 1], read by the
-    gradient penalties alone; `connected`: resolutions that D uses, None = all. Gradients stop at the fakes: nothing
-    reaches G. For R1 with total derivatives the reals must be one chained pyramid whose top requires gradients.
+    gradient penalties alone; `connected`: resolutions that D uses, None = all; `enlarged`: the penalty's gradients are
+    by the pixels of images so many times as wide and high (the growing baselines' penalties see images of the full
+    resolution at all times). Gradients stop at the fakes: nothing reaches G.
+    For R1 with total derivatives the reals must be one chained pyramid whose top requires gradients.
     The gradient penalty's weight is divided by target^2, as in ProGAN's code, so that the term keeps its size when
     the target is not 1.
     """
@@ -72,11 +76,13 @@ def discriminator_loss(
     norms = real_scores.new_empty(len(real_scores), 0)
     if spec.penalty == "r1":
         gradients = input_gradients(real_scores, connected_inputs(reals, connected))
+        gradients = [by_enlarged_pixels(gradient, enlarged) for gradient in gradients]
         terms["r1"] = spec.r1_gamma / 2 * r1_penalty(gradients)
         norms = norms_of([gradient.detach() for gradient in gradients])
     elif spec.penalty != "none":
         assert u is not None, f"{spec.penalty} interpolates"
         norms = gradient_norms(D, interpolate(reals, fakes, u), connected)
+        norms = by_enlarged_pixels(norms, enlarged)
         penalty = norm_penalty(
             norms,
             spec.gp_target,

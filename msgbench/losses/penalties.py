@@ -54,6 +54,16 @@ def input_gradients(scores: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
     return list(torch.autograd.grad(scores.sum(), list(inputs), create_graph=True))
 
 
+def by_enlarged_pixels(gradients: Tensor, enlarged: int) -> Tensor:
+    """Gradients (or their norms) as if taken by the pixels of images `enlarged` times as wide and high.
+
+    ProGAN's and StyleGAN's code feeds a small image to D as a large one whose pixels are repeated, and D
+    averages them again: each of the enlarged^2 pixels has 1 / enlarged^2 of the gradient, so that a norm
+    is 1 / enlarged of that by the small image. A gradient is returned by its small pixels, with that norm.
+    """
+    return gradients if enlarged == 1 else gradients / enlarged
+
+
 def norms_of(gradients: Sequence[Tensor]) -> Tensor:
     """L2 norm of every sample's gradient by every input: [N, S], differentiable.
 

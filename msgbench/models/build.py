@@ -9,15 +9,19 @@ from torch import nn
 
 from msgbench.config import ModelSpec
 from msgbench.errors import ConfigError
-from msgbench.models.discriminator import MultiScaleDiscriminator
+from msgbench.models.discriminator import (
+    Discriminator,
+    GrowingDiscriminator,
+    MultiScaleDiscriminator,
+)
 from msgbench.models.generator import MultiScaleGenerator
 from msgbench.models.layers import EqualizedLayer, draw_parameters
-from msgbench.models.progan import MSGProGANGenerator
-from msgbench.models.stylegan import MSGStyleGANGenerator
+from msgbench.models.progan import ProGANGenerator
+from msgbench.models.stylegan import StyleGANGenerator
 
-_GENERATORS: dict[str, type[MSGProGANGenerator] | type[MSGStyleGANGenerator]] = {
-    "progan": MSGProGANGenerator,
-    "stylegan": MSGStyleGANGenerator,
+_GENERATORS: dict[str, type[ProGANGenerator] | type[StyleGANGenerator]] = {
+    "progan": ProGANGenerator,
+    "stylegan": StyleGANGenerator,
 }
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
@@ -34,14 +38,14 @@ def build_generator(
     return _ready(_GENERATORS[_family(spec)](spec), spec, generator)
 
 
-def build_discriminator(
-    spec: ModelSpec, generator: torch.Generator | None = None
-) -> MultiScaleDiscriminator:
+def build_discriminator(spec: ModelSpec, generator: torch.Generator | None = None) -> Discriminator:
     """D of `spec` on CPU: list of images [N, 3, R, R], lowest R first -> scores [N].
 
-    Parameters as in `build_generator`.
+    Parameters as in `build_generator`. Growing networks make and take one image; they start at full resolution (lod 0).
     """
     _family(spec)
+    if spec.growing:
+        return _ready(GrowingDiscriminator(spec), spec, generator)
     return _ready(MultiScaleDiscriminator(spec), spec, generator)
 
 

@@ -57,7 +57,8 @@ def generator_table(spec: ModelSpec) -> list[LayerRow]:
 def discriminator_table(spec: ModelSpec) -> list[LayerRow]:
     """The rows of Table 7 for `spec`. (The paper calls the 4x4 images 7; they are 8, as here.)"""
     with torch.device("meta"):
-        images = [torch.empty(1, 3, scale, scale) for scale in spec.scales]
+        shown = spec.scales[-1:] if spec.growing else spec.scales
+        images = [torch.empty(1, 3, scale, scale) for scale in shown]
         return layer_table(build_discriminator(spec), images)
 
 
@@ -136,7 +137,7 @@ class _Table:
                 convolved = (out.shape[1], *inputs[0].shape[2:])
                 self._add_shape(block, "Conv 3 x 3", convolved, count_parameters(layer))
                 self._add_shape(block, "AvgPool", out.shape[1:])
-            case EqualizedConv2d() if name == "from_rgb":
+            case EqualizedConv2d() if name.partition(".")[0] == "from_rgb":
                 self._add_raw_images(inputs[0])
                 self._add(f"FromRGB {self._block(out) - 1}", layer, out)
             case EqualizedConv2d() if name.startswith("to_rgb."):

@@ -1,9 +1,10 @@
-"""The multi-scale discriminator: one critic that sees the images of all scales at once.
+"""The multi-scale discriminator: one critic that sees the images of all scales at once; and the growing one.
 
 Paper: section 2 (equations 9 to 15) and Table 7. At the largest scale the image enters through from_rgb; at
 every lower scale that is connected it is combined with the activations by phi. A MinBatchStd layer opens every
 block (section 3.1). MSG-ProGAN pools after the activation; MSG-StyleGAN blurs before its second convolution and
-pools before the activation, as in the authors' code.
+pools before the activation, as in the authors' code. The baselines' discriminator is made of the same blocks, with a
+from_rgb at every scale, and looks at one image of the resolution that it has grown to.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msgbench.config import ModelSpec
 from msgbench.models.channels import RGB_CHANNELS, BlockChannels, discriminator_channels
 from msgbench.models.combine import make_combine
+from msgbench.models.growing import active_scales, fade_of
 from msgbench.models.layers import (
     GAIN_LINEAR,
     GAIN_LRELU,
@@ -58,12 +61,15 @@ class DownBlock(Block):
         return self.pool(self.act1(self.conv1(self.opened(a))))
 
 
-class BlurDownBlock(Block):
-    """d^j of MSG-StyleGAN: blurred before, pooled inside the second convolution, then activated."""
+class ConvDownBlock(Block):
+    """d^j of ProGAN's and StyleGAN's code: pooled inside the second convolution, then activated.
 
-    def __init__(self, plan: BlockChannels, group_size: int | None) -> None:
+    `blurred`: StyleGAN's, with a blur before that convolution.
+    """
+
+    def __init__(self, plan: BlockChannels, group_size: int | None, blurred: bool) -> None:
         super().__init__(plan, group_size)
-        self.blur = Blur()
+        self.blur = Blur() if blurred else nn.Identity()
         self.conv1 = ConvDownsample2d(plan.width, plan.out)
         self.act1 = leaky_relu()
 
@@ -101,7 +107,7 @@ class MultiScaleDiscriminator(nn.Module):
         self.connected = spec.connected
         plans = discriminator_channels(spec)
         self.from_rgb = EqualizedConv2d(RGB_CHANNELS, plans[0].activation, 1)
-        self.from_rgb_act = leaky_relu() if spec.from_rgb_activation == "lrelu" else nn.Identity()
+        self.from_rgb_act = _from_rgb_activation(spec)
         self.combine = nn.ModuleDict()
         self.blocks = nn.ModuleDict()
         for plan in plans:
@@ -127,10 +133,59 @@ class MultiScaleDiscriminator(nn.Module):
         return widened(a)
 
 
+class GrowingDiscriminator(nn.Module):
+    """D of the baselines: a list of one image [N, 3, R, R] of the resolution that `lod` says -> scores [N].
+
+    While a resolution fades in, what its block hands on is mixed with what from_rgb makes of the image at half the
+    size (ProGAN, figure 2). Parts are named by resolution, the largest first.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        # Arithmetic of the blocks; images come and scores go in float32 or wider.
+        self.compute_dtype: torch.dtype | None = None
+        self.scales = spec.scales
+        self.lod: float | None = 0.0
+        self.from_rgb = nn.ModuleDict()
+        self.from_rgb_act = _from_rgb_activation(spec)
+        self.blocks = nn.ModuleDict()
+        for plan in discriminator_channels(spec):
+            name = str(plan.resolution)
+            self.from_rgb[name] = EqualizedConv2d(RGB_CHANNELS, plan.activation, 1)
+            self.blocks[name] = _block(plan, spec)
+
+    def forward(self, images: Sequence[Tensor]) -> Tensor:
+        assert self.lod is not None
+        highest_first = active_scales(self.scales, self.lod)[::-1]
+        if [image.shape[-1] for image in images] != [highest_first[0]]:
+            raise ValueError(
+                f"images of {[image.shape[-1] for image in images]} px for a discriminator that has grown to "
+                f"{highest_first[0]} px"
+            )
+        image = images[0].to(self.compute_dtype or images[0].dtype)
+        a = self._entered(image)
+        for resolution in highest_first:
+            a = self.blocks[str(resolution)](a)
+            if resolution == highest_first[0] and fade_of(self.lod) > 0:
+                a = torch.lerp(a, self._entered(F.avg_pool2d(image, 2)), fade_of(self.lod))
+        return widened(a)
+
+    def _entered(self, image: Tensor) -> Tensor:
+        """The image as activations of its resolution."""
+        return self.from_rgb_act(self.from_rgb[str(image.shape[-1])](image))
+
+
+Discriminator = MultiScaleDiscriminator | GrowingDiscriminator
+
+
+def _from_rgb_activation(spec: ModelSpec) -> nn.Module:
+    return leaky_relu() if spec.from_rgb_activation == "lrelu" else nn.Identity()
+
+
 def _block(plan: BlockChannels, spec: ModelSpec) -> Block:
     if plan.resolution == LOWEST_RESOLUTION:
         gain = GAIN_LRELU if spec.gains == "bmsg" else GAIN_LINEAR
         return CriticBlock(plan, spec.mbstd_group_size, gain)
-    if spec.family == "stylegan":
-        return BlurDownBlock(plan, spec.mbstd_group_size)
+    if spec.pooling == "before_activation":
+        return ConvDownBlock(plan, spec.mbstd_group_size, blurred=spec.family == "stylegan")
     return DownBlock(plan, spec.mbstd_group_size)

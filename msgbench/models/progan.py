@@ -1,4 +1,4 @@
-"""The generator of MSG-ProGAN: ProGAN's generator with an RGB output at every scale.
+"""The generator of MSG-ProGAN: ProGAN's generator with an RGB output at every scale; and ProGAN's own, which grows.
 
 Paper: section 2 (equations 1 to 8) and Table 6; PixNorm after every 3x3 convolution only (appendix
 6.1). to_rgb is linear and images mean [-1, 1], as in the authors' code; equation 6 says [0, 1].
@@ -6,7 +6,7 @@ Paper: section 2 (equations 1 to 8) and Table 6; PixNorm after every 3x3 convolu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
@@ -20,7 +20,6 @@ from msgbench.models.layers import (
     PixelNorm,
     UpsampleConv2d,
     leaky_relu,
-    widened,
 )
 from msgbench.units import LOWEST_RESOLUTION
 
@@ -67,7 +66,7 @@ def pixel_norm(normalised: bool) -> nn.Module:
     return PixelNorm() if normalised else nn.Identity()
 
 
-class MSGProGANGenerator(MultiScaleGenerator):
+class ProGANGenerator(MultiScaleGenerator):
     """G: z [N, latent_size] -> images of all scales, lowest resolution first (equation 4, Table 6).
 
     The latents are put on the hypersphere of radius sqrt(latent_size) here, so callers draw plain
@@ -91,8 +90,9 @@ class MSGProGANGenerator(MultiScaleGenerator):
         a = self.normalise_latent(z)
         if self.compute_dtype is not None:
             a = a.to(self.compute_dtype)
-        images = []
-        for resolution, block in self.blocks.items():
-            a = block(a)
-            images.append(self.rgb_activation(widened(self.to_rgb[resolution](a))))
-        return images
+        return self.images_of(self._activations(a))
+
+    def _activations(self, a: Tensor) -> Iterator[tuple[int, Tensor]]:
+        for resolution in self.active_scales:
+            a = self.blocks[str(resolution)](a)
+            yield resolution, a

@@ -1,13 +1,14 @@
-"""The generator of MSG-StyleGAN: StyleGAN's, with an RGB output at every scale and without growing.
+"""The generator of MSG-StyleGAN: StyleGAN's, with an RGB output at every scale; and StyleGAN's own, which grows.
 
 Paper: section 3.1; the network is that of the authors' code. Latents become w by the mapping; every layer of the
 synthesis adds noise, is activated, normalised (instance norm) and restyled by w (AdaIN). There is no PixNorm but
-that of the latents, and no style mixing in training.
+that of the latents. Only the growing one is trained with mixed styles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -144,7 +145,17 @@ class StyledBlock(nn.Module):
         return self.epilogue1(self.conv1(a), ws[:, 1], noise[1])
 
 
-class MSGStyleGANGenerator(MultiScaleGenerator):
+@dataclass(frozen=True)
+class StyleMixing:
+    """Mixing regularisation of one step (StyleGAN, section 3.1): the layers from `cutoff` on follow other latents."""
+
+    z: Tensor
+    """The other latents [N, latent_size]."""
+    cutoff: int
+    """The first layer that follows them, from 1 to the number of layers less 1."""
+
+
+class StyleGANGenerator(MultiScaleGenerator):
     """G: z [N, latent_size] and noise -> images of all scales, lowest resolution first.
 
     In training mode each forward pass moves `w_average` towards the batch's mean w. The average is a buffer: part
@@ -152,11 +163,11 @@ class MSGStyleGANGenerator(MultiScaleGenerator):
     `draw_noise`, two inputs for each resolution.
     """
 
+    noise_per_scale = LAYERS_PER_BLOCK
     w_average: Tensor
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
-        self.noise_resolutions = tuple(r for r in spec.scales for _ in range(LAYERS_PER_BLOCK))
         self.mapping = Mapping(spec.latent_size)
         self.register_buffer("w_average", torch.zeros(spec.latent_size))
         self.blocks = nn.ModuleDict()
@@ -167,15 +178,21 @@ class MSGStyleGANGenerator(MultiScaleGenerator):
 
     @property
     def num_layers(self) -> int:
-        """Layers that take a w of their own: two for each resolution."""
+        """Layers that take a w of their own: two for each active resolution."""
         return len(self.noise_resolutions)
 
-    def forward(self, z: Tensor, noise: Sequence[Tensor] = ()) -> list[Tensor]:
+    def forward(
+        self, z: Tensor, noise: Sequence[Tensor] = (), mixing: StyleMixing | None = None
+    ) -> list[Tensor]:
         w = self.mapping(z)
         if self.training:
             with torch.no_grad():
                 self.w_average.lerp_(w.mean(dim=0).to(self.w_average.dtype), 1 - W_AVERAGE_BETA)
-        return self.synthesise(self.broadcast(w), noise)
+        ws = self.broadcast(w)
+        if mixing is not None:
+            other = self.broadcast(self.mapping(mixing.z))
+            ws = torch.cat([ws[:, : mixing.cutoff], other[:, mixing.cutoff :]], dim=1)
+        return self.synthesise(ws, noise)
 
     def broadcast(self, w: Tensor) -> Tensor:
         """w [N, latent] -> ws [N, num_layers, latent], the same for every layer."""
@@ -184,11 +201,12 @@ class MSGStyleGANGenerator(MultiScaleGenerator):
     def synthesise(self, ws: Tensor, noise: Sequence[Tensor]) -> list[Tensor]:
         """ws [N, num_layers, latent] and noise -> images of all scales; no statistic is touched."""
         self.check_noise(noise)
+        return self.images_of(self._activations(ws, noise))
+
+    def _activations(self, ws: Tensor, noise: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
         dtype = self.compute_dtype or ws.dtype
         a: Tensor | None = None
-        images = []
-        for index, (resolution, block) in enumerate(self.blocks.items()):
+        for index, resolution in enumerate(self.active_scales):
             layers = slice(LAYERS_PER_BLOCK * index, LAYERS_PER_BLOCK * (index + 1))
-            a = block(a, ws[:, layers], noise[layers], dtype)
-            images.append(self.rgb_activation(widened(self.to_rgb[resolution](a))))
-        return images
+            a = self.blocks[str(resolution)](a, ws[:, layers], noise[layers], dtype)
+            yield resolution, a

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from msgbench.errors import ConfigError
 from msgbench.models.generator import MultiScaleGenerator, draw_noise
-from msgbench.models.stylegan import MSGStyleGANGenerator
+from msgbench.models.stylegan import StyleGANGenerator
 
 # StyleGAN's own choice: only the layers of the lowest resolutions are truncated.
 TRUNCATED_LAYERS = 8
@@ -70,7 +70,7 @@ def redraw_noise(
         yield G(z, draw_noise(G, len(z), generator, z.device))
 
 
-def _styled(G: nn.Module) -> MSGStyleGANGenerator:
-    if not isinstance(G, MSGStyleGANGenerator):
+def _styled(G: nn.Module) -> StyleGANGenerator:
+    if not isinstance(G, StyleGANGenerator):
         raise ConfigError("model.family progan has no styles to truncate or mix; allowed: stylegan")
     return G

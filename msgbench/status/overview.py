@@ -121,9 +121,10 @@ def plans(benchmark: Benchmark, layout: Layout) -> list[Planned]:
                 fingerprint=short(spec.fingerprint),
                 seed=seed,
                 folder=folder,
-                total_nimg=spec.training.total_nimg,
+                total_nimg=spec.schedule.total_nimg,
                 protocols=spec.evaluation.protocols,
                 current=True,
+                spec=spec if spec.growing is not None else None,
             )
     for folder in layout.every_run_dir():
         if folder not in found:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from msgbench.config import ExperimentSpec
 from msgbench.launch.queue import JobState
 from msgbench.layout import (
     EVALUATE_JSON,
@@ -19,6 +20,7 @@ from msgbench.layout import (
     STATS_JSONL,
     TRAIN_JSON,
 )
+from msgbench.models.arithmetic import images_left
 from msgbench.protocols import PROTOCOLS
 from msgbench.records import read_json
 from msgbench.status.work import Queue, Work, last_log_lines, work_of
@@ -57,6 +59,8 @@ class Planned:
     protocols: tuple[str, ...]
     current: bool
     """Whether a spec of the present config names it."""
+    spec: ExperimentSpec | None = None
+    """Of a run with progressive growing, whose images do not all take the same time."""
 
     @property
     def run_id(self) -> str:
@@ -132,7 +136,8 @@ def read_run(
     rate = _number(train or stats, "images_per_second")
     eta = None
     if trains and rate and plan.total_nimg is not None:
-        eta = max(plan.total_nimg - cur_nimg, 0) / rate
+        left = max(plan.total_nimg - cur_nimg, 0)
+        eta = (left if plan.spec is None else images_left(plan.spec, cur_nimg)) / rate
     return RunStatus(
         plan=plan,
         state=state,
@@ -158,12 +163,16 @@ def read_run(
 
 def read_plan(folder: Path, current: bool) -> Planned:
     """What the folder of a run that the config does not name says about itself."""
-    spec = _object(folder / SPEC_JSON) or {}
+    content = _object(folder / SPEC_JSON) or {}
+    spec = None
     try:
-        training = spec["spec"]["training"]
+        training = content["spec"]["training"]
         batch = int(training["batch_size"])
         total = max(1, -(-round(training["total_kimg"] * 1000) // batch)) * batch
-        protocols = tuple(map(str, spec["spec"]["evaluation"]["protocols"]))
+        protocols = tuple(map(str, content["spec"]["evaluation"]["protocols"]))
+        if content["spec"].get("growing") is not None:
+            spec = ExperimentSpec.model_validate_json(json.dumps(content["spec"]))
+            total = spec.schedule.total_nimg
     except (KeyError, TypeError, ValueError):
         total, protocols = None, ()
     seed = folder.name.removeprefix("seed")
@@ -175,6 +184,7 @@ def read_plan(folder: Path, current: bool) -> Planned:
         total_nimg=total,
         protocols=protocols,
         current=current,
+        spec=spec,
     )
 
 

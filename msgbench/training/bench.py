@@ -23,12 +23,11 @@ from msgbench.losses.adversarial import g_loss
 from msgbench.losses.discriminator import discriminator_loss
 from msgbench.training.networks import Networks, seeded, update_ema
 from msgbench.training.steps import (
+    both_steps,
     connected_scales,
-    discriminator_step,
     draw_latents,
-    generator_step,
+    generate,
     mixing,
-    noise_of,
     penalty_inputs,
 )
 
@@ -120,12 +119,11 @@ def _prepare(case: Case, device: torch.device) -> Callable[[], None]:
     beta = spec.ema.beta_for(batch)
 
     def step() -> None:
-        reals = real_pyramid(x)
+        reals = [x] if spec.growing else real_pyramid(x)
         if case.plain:
             _plain_step(nets, reals, run)
         else:
-            discriminator_step(nets, reals, run, 0)
-            generator_step(nets, run, batch, 0, reals)
+            both_steps(nets, reals, run, 0, reals)
         update_ema(nets.G_ema, nets.G, beta)
 
     return step
@@ -136,15 +134,14 @@ def _plain_step(nets: Networks, reals: Sequence[torch.Tensor], run: RunSpec) -> 
     spec, batch = run.spec.loss, len(reals[0])
     device = reals[0].device
     with torch.no_grad():
-        noise = noise_of(nets.G, run, batch, 0, "noise-d")
-        fakes = nets.G(draw_latents(run, batch, 0, "latents-d", device), noise)
+        fakes = generate(nets, run, draw_latents(run, batch, 0, "latents-d", device), 0, "d")
     u, inputs = mixing(run, reals, 0), penalty_inputs(reals, run)
     d_loss = discriminator_loss(nets.D, inputs, fakes, u, spec, connected_scales(nets.D))
     nets.opt_D.zero_grad()
     d_loss.total.backward()
     nets.opt_D.step()
-    noise = noise_of(nets.G, run, batch, 0, "noise-g")
-    fake_scores = nets.D(nets.G(draw_latents(run, batch, 0, "latents-g", device), noise))
+    z = draw_latents(run, batch, 0, "latents-g", device)
+    fake_scores = nets.D(generate(nets, run, z, 0, "g"))
     real_scores = nets.D(reals) if spec.relativistic else None
     loss = g_loss(spec.adversarial, fake_scores, real_scores)
     nets.opt_G.zero_grad()

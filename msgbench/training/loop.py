@@ -16,13 +16,14 @@ import torch
 
 from msgbench.config import RunSpec
 from msgbench.console import Progress, say
-from msgbench.data.pyramid import real_pyramid
+from msgbench.data.pyramid import growing_reals, real_pyramid
 from msgbench.data.sampler import batch_indices, load_batch, mirror_flags
 from msgbench.data.store import Store
 from msgbench.device import choose_device, device_name, make_reproducible, peak_memory_mb
 from msgbench.errors import StoppedBySignal, TrainingError
 from msgbench.layout import GRIDS, SNAPSHOTS, STATES, TRAIN_JSON, snapshot_file
 from msgbench.locks import FolderLock
+from msgbench.models.arithmetic import run_flops
 from msgbench.records import provenance, read_json, remove_temporaries, sha256_file, write_json
 from msgbench.retention import Taken, deleted_of
 from msgbench.seeding import derive_seed
@@ -33,7 +34,7 @@ from msgbench.training.ledger import Ledger
 from msgbench.training.networks import Networks, update_ema
 from msgbench.training.state import STATE_SCHEMA, load_latest, require_same, save_state
 from msgbench.training.stats import StatsWriter
-from msgbench.training.steps import discriminator_step, generator_step
+from msgbench.training.steps import both_steps
 from msgbench.units import nimg_to_kimg
 
 TRAIN_SCHEMA = "msgbench.train/1"
@@ -66,8 +67,7 @@ class _Training:
 
     def __init__(self, run_dir: Path, run: RunSpec, store: Store, device: torch.device) -> None:
         self.run_dir, self.run, self.store, self.device = run_dir, run, store, device
-        self.spec = run.spec.training
-        self.beta = run.spec.ema.beta_for(self.spec.batch_size)
+        self.spec, self.schedule = run.spec.training, run.spec.schedule
         make_reproducible(self.spec.num_threads)
         self.nets = Networks.build(run, device)
         state = load_latest(run_dir, run, store.manifest.fingerprint, say) or {}
@@ -75,6 +75,10 @@ class _Training:
             self.nets.load_state_dict(state["networks"])
             say(f"{run.run_id}: goes on from {nimg_to_kimg(state['cur_nimg']):g} kimg")
         self.cur_nimg: int = state.get("cur_nimg", 0)
+        # Of a growing training: the phase, and what the optimizers' moments belong to.
+        self.phase = self.schedule.at(self.cur_nimg)
+        level = state.get("level")
+        self._level = self.phase.level if level is None else tuple(level)
         self._pending = state.get("stats")
         self.ledger = Ledger(state.get("ledger"))
         self._data_seconds, self._data_since = 0.0, time.perf_counter()
@@ -82,19 +86,20 @@ class _Training:
 
     def run_to_end(self, stop: StopRequest) -> dict[str, Any]:
         """The loop. Every phase has its name."""
-        spec, total = self.spec, self.spec.total_nimg
+        spec, total = self.spec, self.schedule.total_nimg
         gpus = int(self.device.type == "cuda")
         self.ledger.begin(self.cur_nimg, device_name(self.device), gpus)
         with (
             StatsWriter(self.run_dir, self.cur_nimg) as self.stats,
             Progress(
-                f"train {self.run.run_id}", total, "img", start=self.cur_nimg
+                f"train {self.run.run_id}", total, "img", start=self.cur_nimg, work=self._work
             ) as self.progress,
         ):
             if self._pending is not None:
                 self.stats.restore(self._pending)
             start = self.cur_nimg
             while self.cur_nimg < total:
+                self._enter_phase()
                 if self._due(spec.snapshot_kimg):
                     self._snapshot()
                 if self._due(spec.grid_kimg):
@@ -104,27 +109,56 @@ class _Training:
                 if stop.save_now or (self._due(spec.state_kimg) and self.cur_nimg > start):
                     self._save_state()
                     stop.save_now = False
-                reals = real_pyramid(self._timed_batch())
-                stats = discriminator_step(self.nets, reals, self.run, self.cur_nimg)
+                reals = self._as_seen(self._timed_batch())
                 beside = self._beside_fakes(reals)
-                stats |= generator_step(self.nets, self.run, spec.batch_size, self.cur_nimg, beside)
-                update_ema(self.nets.G_ema, self.nets.G, self.beta)
-                self.cur_nimg += spec.batch_size
+                stats = both_steps(self.nets, reals, self.run, self.cur_nimg, beside)
+                batch_size = self.phase.batch_size
+                update_ema(self.nets.G_ema, self.nets.G, self.run.spec.ema.beta_for(batch_size))
+                self.cur_nimg += batch_size
                 self._report(stats)
+            self._enter_phase()
             self._snapshot()
             write_grids(self.run_dir, self.run, self.nets.G_ema, self.cur_nimg)
             self._save_state("finished")
         return self._finish()
 
+    def _work(self, nimg: float) -> float:
+        """What the first images of the training cost: small ones of a growing training less."""
+        if self.run.spec.growing is None:
+            return nimg
+        return run_flops(self.run.spec, round(nimg))
+
     def _due(self, every_kimg: float) -> bool:
-        return self.cur_nimg % self.spec.in_batches(every_kimg) == 0
+        return self.schedule.is_due(every_kimg, self.cur_nimg)
+
+    def _enter_phase(self) -> None:
+        """Have the networks and optimizers be what the schedule says of this moment."""
+        self.phase = self.schedule.at(self.cur_nimg)
+        if self.phase.lod is None:
+            return
+        self.nets.grow_to(self.phase.lod)
+        if self.phase.learning_rate is not None:
+            self.nets.set_learning_rate(self.phase.learning_rate)
+        if self.phase.level != self._level:
+            assert self.run.spec.growing is not None
+            if self.run.spec.growing.optimizer_reset:
+                self.nets.reset_optimizers()
+            self._level = self.phase.level
+
+    def _as_seen(self, batch: torch.Tensor) -> list[torch.Tensor]:
+        """Images of full resolution as the discriminator sees them in this phase, lowest resolution first."""
+        if self.phase.lod is None:
+            return real_pyramid(batch)
+        return [growing_reals(batch, self.phase.resolution, self.phase.fade)]
 
     def _beside_fakes(self, reals: list[torch.Tensor]) -> list[torch.Tensor] | None:
         """Reals that a relativistic generator step compares its fakes with; None for other losses."""
         loss = self.run.spec.loss
-        if not loss.relativistic or loss.generator_batch == "reused":
-            return reals if loss.relativistic else None
-        return real_pyramid(self._timed_batch("reals-g"))
+        if not loss.relativistic:
+            return None
+        if loss.generator_batch != "fresh":
+            return reals
+        return self._as_seen(self._timed_batch("reals-g"))
 
     def _timed_batch(self, stream: str = "") -> torch.Tensor:
         """The next batch, and the time that the step waited for it."""
@@ -138,7 +172,7 @@ class _Training:
 
         Every `stream` shuffles and mirrors in its own way; the empty one is the discriminator's, which counts.
         """
-        seed, batch_size = self.run.seed, self.spec.batch_size
+        seed, batch_size = self.run.seed, self.phase.batch_size
         if stream:
             seed = derive_seed(seed, 0, stream)
         indices = batch_indices(len(self.store), seed, self.cur_nimg, batch_size)
@@ -148,7 +182,7 @@ class _Training:
 
     def _report(self, stats: dict[str, float]) -> None:
         self.stats.add(stats)
-        if self._due(self.spec.stats_kimg) or self.cur_nimg >= self.spec.total_nimg:
+        if self._due(self.spec.stats_kimg) or self.cur_nimg >= self.schedule.total_nimg:
             memory_mb = peak_memory_mb(self.device)
             data_wait = self._data_wait()
             means = self.stats.write(
@@ -182,6 +216,7 @@ class _Training:
             run_fingerprint=self.run.fingerprint,
             dataset_fingerprint=self.store.manifest.fingerprint,
             ema=self.run.spec.ema,
+            lod=self.phase.lod,
         )
         file = snapshot_file(self.cur_nimg)
         save_snapshot(self.run_dir / file, self.nets.G_ema, meta)
@@ -198,6 +233,7 @@ class _Training:
                 "seed": self.run.seed,
                 "dataset_fingerprint": self.store.manifest.fingerprint,
                 "cur_nimg": self.cur_nimg,
+                "level": self._level,
                 "networks": self.nets.state_dict(),
                 "stats": self.stats.pending(),
                 "ledger": self.ledger.to_json(),

@@ -11,6 +11,7 @@ from torch import nn
 
 from msgbench.config import RunSpec
 from msgbench.models.build import build_discriminator, build_generator
+from msgbench.models.growing import set_lod
 from msgbench.models.precision import fuse_upsampling, set_precision, use_channels_last
 from msgbench.seeding import derive_seed
 from msgbench.training.optimizers import make_optimizer
@@ -46,6 +47,22 @@ class Networks:
         opt_G = make_optimizer(G, spec.optimizer, "G", plain)
         opt_D = make_optimizer(D, spec.optimizer, "D", plain)
         return cls(G, D, G_ema, opt_G, opt_D)
+
+    def grow_to(self, lod: float) -> None:
+        """Have G, D and G_ema work at `lod` from now on (models/growing.py)."""
+        for network in (self.G, self.D, self.G_ema):
+            set_lod(network, lod)
+
+    def set_learning_rate(self, lr: float) -> None:
+        """The learning rate of both optimizers from now on."""
+        for optimizer in (self.opt_G, self.opt_D):
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+
+    def reset_optimizers(self) -> None:
+        """Forget the moments of both optimizers, as if they were new."""
+        for optimizer in (self.opt_G, self.opt_D):
+            optimizer.state.clear()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs, on the networks' device."""

@@ -31,7 +31,8 @@ class StatsWriter:
         self._events = run_dir / TENSORBOARD
         self._start = cur_nimg
         self._sums: dict[str, float] = {}
-        self._steps = 0
+        # How many steps had a number: the scales of a growing training change between two lines.
+        self._counts: dict[str, int] = {}
 
     def __enter__(self) -> StatsWriter:
         self._drop_lines_after(self._start)
@@ -63,20 +64,25 @@ class StatsWriter:
         """Add one step's numbers to the running means."""
         for name, value in stats.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
-        self._steps += 1
+            self._counts[name] = self._counts.get(name, 0) + 1
 
     def pending(self) -> dict[str, Any]:
         """The running sums, for the training state: a resume goes on in the middle of a line."""
-        return {"sums": dict(self._sums), "steps": self._steps}
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
     def restore(self, pending: dict[str, Any]) -> None:
         """Take over the running sums of a training state."""
-        self._sums, self._steps = dict(pending["sums"]), pending["steps"]
+        self._sums = dict(pending["sums"])
+        # States of versions without growing have one count for all numbers.
+        counts = pending.get("counts")
+        self._counts = (
+            dict.fromkeys(self._sums, pending["steps"]) if counts is None else dict(counts)
+        )
 
     def write(self, cur_nimg: int, **timing: float) -> dict[str, float]:
         """Write the means since the last line at `cur_nimg` with `timing` beside them; returns the means."""
-        means = {name: total / self._steps for name, total in self._sums.items()}
-        self._sums, self._steps = {}, 0
+        means = {name: total / self._counts[name] for name, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
         line = {"cur_nimg": cur_nimg, **means, **timing}
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()

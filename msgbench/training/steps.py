@@ -15,6 +15,7 @@ from msgbench.errors import TrainingError
 from msgbench.losses.adversarial import g_loss
 from msgbench.losses.discriminator import DiscriminatorLoss, discriminator_loss
 from msgbench.models.generator import draw_noise
+from msgbench.models.stylegan import StyleGANGenerator, StyleMixing
 from msgbench.seeding import derive_seed
 from msgbench.training.networks import Networks, seeded
 from msgbench.units import nimg_to_kimg
@@ -33,9 +34,11 @@ def discriminator_step(
     z = draw_latents(run, batch, cur_nimg, "latents-d", device)
     u = mixing(run, reals, cur_nimg)
     with torch.no_grad():
-        fakes = nets.G(z, noise_of(nets.G, run, batch, cur_nimg, "noise-d"))
+        fakes = generate(nets, run, z, cur_nimg, "d")
     reals = penalty_inputs(reals, run)
-    loss = discriminator_loss(nets.D, reals, fakes, u, run.spec.loss, connected_scales(nets.D))
+    loss = discriminator_loss(
+        nets.D, reals, fakes, u, run.spec.loss, connected_scales(nets.D), enlarged(reals, run)
+    )
     stats = discriminator_stats(loss)
     if not all(math.isfinite(value) for value in stats.values()):
         raise TrainingError(_not_finite(run, cur_nimg, loss, fakes))
@@ -52,18 +55,30 @@ def generator_step(
     cur_nimg: int,
     reals: Sequence[Tensor] | None = None,
 ) -> StepStats:
-    """Update G through a frozen D, on fresh latents or on those of the discriminator step, as the spec says.
+    """Update G as `generator_gradients` says, with the same arguments and errors."""
+    stats = generator_gradients(nets, run, batch, cur_nimg, reals)
+    nets.opt_G.step()
+    return stats
+
+
+def generator_gradients(
+    nets: Networks,
+    run: RunSpec,
+    batch: int,
+    cur_nimg: int,
+    reals: Sequence[Tensor] | None = None,
+) -> StepStats:
+    """Gradients of G through a frozen D, on fresh latents or on those of the discriminator step, as the spec says.
 
     `reals` (list of [N, 3, R, R] in [-1, 1], lowest R first) are needed by the relativistic losses alone. Raises
     TrainingError, naming scale and kimg, when the loss is not finite; G is then unchanged.
     """
     spec = run.spec.loss
     device = next(nets.G.parameters()).device
-    purpose = "latents-d" if spec.generator_batch == "reused" else "latents-g"
+    purpose = "latents-g" if spec.generator_batch == "fresh" else "latents-d"
     z = draw_latents(run, batch, cur_nimg, purpose, device)
-    noise = noise_of(nets.G, run, batch, cur_nimg, "noise-g")
     with frozen(nets.D):
-        fakes = nets.G(z, noise)
+        fakes = generate(nets, run, z, cur_nimg, "g")
         real_scores = None
         if spec.relativistic:
             assert reals is not None, f"{spec.adversarial} needs reals in the generator step"
@@ -78,8 +93,65 @@ def generator_step(
             )
         nets.opt_G.zero_grad(set_to_none=True)
         loss.backward()
-    nets.opt_G.step()
     return {"loss_g": value}
+
+
+def both_steps(
+    nets: Networks,
+    reals: Sequence[Tensor],
+    run: RunSpec,
+    cur_nimg: int,
+    beside: Sequence[Tensor] | None = None,
+) -> StepStats:
+    """One step of each network: the discriminator on `reals`, then the generator, with reals `beside` its fakes.
+
+    Where the spec says `joint`, the generator's gradients go through the discriminator as it was before the step.
+    """
+    batch = len(reals[0])
+    if run.spec.loss.generator_batch != "joint":
+        stats = discriminator_step(nets, reals, run, cur_nimg)
+        return stats | generator_step(nets, run, batch, cur_nimg, beside)
+    of_generator = generator_gradients(nets, run, batch, cur_nimg, beside)
+    stats = discriminator_step(nets, reals, run, cur_nimg)
+    nets.opt_G.step()
+    return stats | of_generator
+
+
+def generate(nets: Networks, run: RunSpec, z: Tensor, cur_nimg: int, step: str) -> list[Tensor]:
+    """Images of the training generator for latents `z` in the `step` of "d" or "g", styles mixed as the spec says."""
+    noise = noise_of(nets.G, run, len(z), cur_nimg, f"noise-{step}")
+    mixed = style_mixing(nets.G, run, z, cur_nimg, f"mixing-{step}")
+    images: list[Tensor] = nets.G(z, noise) if mixed is None else nets.G(z, noise, mixed)
+    return images
+
+
+def style_mixing(
+    G: nn.Module, run: RunSpec, z: Tensor, cur_nimg: int, purpose: str
+) -> StyleMixing | None:
+    """With probability loss.style_mixing other latents for a random number of the last layers, for the whole batch.
+
+    As in StyleGAN's code: the first layer that follows them is uniform from 1 to the last one that is active now.
+    """
+    probability = run.spec.loss.style_mixing
+    if probability == 0:
+        return None
+    assert isinstance(G, StyleGANGenerator), (
+        "a checked spec mixes styles of StyleGAN's generator alone"
+    )
+    generator = seeded(run.seed, cur_nimg, purpose)
+    if float(torch.rand((), generator=generator)) >= probability:
+        return None
+    cutoff = int(torch.randint(1, G.num_layers, (), generator=generator))
+    other = draw_latents(run, len(z), cur_nimg, f"{purpose}-latents", z.device)
+    return StyleMixing(other, cutoff)
+
+
+def enlarged(reals: Sequence[Tensor], run: RunSpec) -> int:
+    """How many times the penalty's pixels are as many in a row as those of `reals`: 1 but in a growing training."""
+    growing = run.spec.growing
+    if growing is None or growing.penalty_pixels == "shown":
+        return 1
+    return run.spec.model.resolution // reals[-1].shape[-1]
 
 
 def connected_scales(D: nn.Module) -> tuple[int, ...] | None:
@@ -91,7 +163,8 @@ def penalty_inputs(reals: Sequence[Tensor], run: RunSpec) -> Sequence[Tensor]:
     """`reals` as the penalty needs them: for R1 with total derivatives one chain from a top that has gradients."""
     spec = run.spec.loss
     if spec.penalty == "r1" and spec.r1_gradient == "total":
-        return real_pyramid(reals[-1].detach().requires_grad_())
+        top = reals[-1].detach().requires_grad_()
+        return [top] if run.spec.growing else real_pyramid(top)
     return reals
 
 

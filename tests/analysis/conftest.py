@@ -85,9 +85,8 @@ class ResultsTree:
 
     def lengths(self, experiment: str) -> list[int]:
         """Images shown at each snapshot, from the untrained generator on."""
-        training = self.benchmark.experiment(experiment).training
-        step = training.in_batches(training.snapshot_kimg)
-        return [*range(0, training.total_nimg, step), training.total_nimg]
+        spec = self.benchmark.experiment(experiment)
+        return spec.schedule.lengths(spec.training.snapshot_kimg)
 
     def plan(self, experiment: str, seed: int = 0) -> Path:
         """spec.json."""
@@ -99,9 +98,9 @@ class ResultsTree:
         """stats.jsonl up to `until` images."""
         folder = self.folder(experiment, seed)
         folder.mkdir(parents=True, exist_ok=True)
-        training = self.benchmark.experiment(experiment).training
-        step = training.in_batches(training.stats_kimg)
-        last = training.total_nimg if until is None else until
+        spec = self.benchmark.experiment(experiment)
+        step = round(spec.training.stats_kimg * 1000)
+        last = spec.schedule.total_nimg if until is None else until
         lines = [
             json.dumps({
                 "cur_nimg": nimg, "loss_d": -nimg / 1e3 - seed, "loss_g": nimg / 2e3, "gradient_penalty": 10 / nimg,
@@ -124,7 +123,7 @@ class ResultsTree:
             {"file": snapshot_file(n), "cur_nimg": n, "sha256": f"{n:064x}", "seconds": seconds}
             for n in self.lengths(experiment)
         ]
-        total = run.spec.training.total_nimg
+        total = run.spec.schedule.total_nimg
         attempt = {
             "start_nimg": 0,
             "end_nimg": total,

@@ -60,7 +60,7 @@ def test_an_empty_folder_is_four_runs_not_planned(tree):
 
 
 def test_reasons_say_how_far_a_run_came(tree):
-    total = f"{tree.run(LR3).spec.training.total_nimg:,}"
+    total = f"{tree.run(LR3).spec.schedule.total_nimg:,}"
     tree.plan(LR3)
     assert run_of(tree).reason == "planned, not trained"
     tree.stats(LR3, until=2_000)

@@ -17,17 +17,12 @@ from msgbench.analysis.cost import (
     Workload,
     announcement,
     bill_lines,
-    discriminator_macs,
-    discriminator_parameters,
     estimate_benchmark,
     evaluation_flops,
-    generator_macs,
-    generator_parameters,
     measured_snapshots,
     plan_lines,
     require_accepted,
     to_csv,
-    training_flops,
 )
 from msgbench.analysis.cost.disk import run_disk, shared_disk, snapshot_bytes, state_bytes
 from msgbench.analysis.cost.estimate import makespan
@@ -35,6 +30,13 @@ from msgbench.analysis.cost.hardware import get_gpu, hardware, of_device
 from msgbench.config import LossSpec, ModelSpec
 from msgbench.errors import ConfigError
 from msgbench.layout import EVALUATE_JSON, SPEC_JSON, STATES, TRAIN_JSON, Layout, state_file
+from msgbench.models.arithmetic import (
+    discriminator_macs,
+    discriminator_parameters,
+    generator_macs,
+    generator_parameters,
+    training_flops,
+)
 
 WGAN_GP = LossSpec(adversarial="wgan")
 FIRST = "cifar10-msg-progan-lr0.003"

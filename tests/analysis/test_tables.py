@@ -50,14 +50,14 @@ def test_smoke_table_as_a_whole(make_tree):
         assert "images drawn by msgbench in place of cifar10" in sentence
         assert "scored by small-cifar10-v1 on 2,000 images" in sentence
     row = frame.loc["msg-progan-lr0.003"]
-    training = tree.benchmark.experiment(LR3).training
-    assert f"{training.total_nimg:,} real images shown instead of 12M" in row.scaled_down
+    total = tree.benchmark.experiment(LR3).schedule.total_nimg
+    assert f"{total:,} real images shown instead of 12M" in row.scaled_down
     assert "channels instead of 512" in row.scaled_down
     assert (row.experiment, row.dataset, row.method) == (LR3, "cifar10", "MSG-ProGAN")
     assert row.cpu_hours == "0.01"  # 36 s on one thread
     assert row.gpu_hours == "0.0"
     assert row.evaluations_per_run == str(len(tree.lengths(LR3)) - 1)
-    assert row.images_at_best_seed0 == str(training.total_nimg)
+    assert row.images_at_best_seed0 == str(total)
     assert markdown.count("| scaled |") == 5
     assert "Scores by small-cifar10-v1 do not compare with the paper's" in markdown
 

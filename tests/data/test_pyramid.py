@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from msgbench.data.pyramid import real_pyramid
+from msgbench.data.pyramid import growing_reals, real_pyramid
 
 
 def images(resolution: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -53,3 +53,13 @@ def test_no_level_is_rounded_to_8_bits() -> None:
     x = torch.zeros(1, 3, 8, 8)
     x[..., 0, 0] = 1 / 127.5
     assert real_pyramid(x)[0][0, 0, 0, 0].item() == pytest.approx(0.25 / 127.5, rel=1e-6)
+
+
+def test_growing_reals_are_pooled_and_fade_like_the_generators_images() -> None:
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    small, smaller = torch.nn.functional.avg_pool2d(x, 2), torch.nn.functional.avg_pool2d(x, 4)
+    assert torch.equal(growing_reals(x, 16, 0.0), x)
+    assert torch.allclose(growing_reals(x, 4, 0.0), smaller, rtol=0, atol=1e-15)
+    enlarged = smaller.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    half = growing_reals(x, 8, 0.25)
+    assert torch.allclose(half, 0.75 * small + 0.25 * enlarged, rtol=0, atol=1e-15)

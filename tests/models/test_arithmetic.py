@@ -6,8 +6,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from msgbench.analysis.cost import discriminator_macs, generator_macs
-from msgbench.analysis.cost.arithmetic import discriminator_parameters, generator_parameters
+from msgbench.models.arithmetic import (
+    discriminator_macs,
+    discriminator_parameters,
+    generator_macs,
+    generator_parameters,
+)
 from msgbench.models.build import build_discriminator, build_generator
 from msgbench.models.describe import count_parameters
 from msgbench.models.generator import draw_noise

@@ -141,7 +141,7 @@ def test_the_first_screen_of_a_scaled_tier_is_loud(whole):
 
 def test_the_page_tells_what_was_run_and_what_it_gave(whole):
     tree, words = whole[0], whole[1].words
-    total = tree.benchmark.experiment(LR3).training.total_nimg
+    total = tree.benchmark.experiment(LR3).schedule.total_nimg
     assert "4 of 4 trained, 4 experiments" in words
     assert f"{4 * total:,} in all" in words
     assert "0123456789ab" in words

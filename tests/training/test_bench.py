@@ -10,13 +10,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from msgbench.analysis.cost import training_flops
 from msgbench.bench import run_bench
 from msgbench.config import LossSpec, ModelSpec, load_benchmark
 from msgbench.data.pyramid import real_pyramid
 from msgbench.errors import ConfigError
 from msgbench.losses.adversarial import g_loss
 from msgbench.losses.discriminator import discriminator_loss
+from msgbench.models.arithmetic import training_flops
 from msgbench.models.build import build_discriminator, build_generator
 from msgbench.models.precision import fuse_upsampling
 from msgbench.training.networks import Networks

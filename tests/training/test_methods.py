@@ -14,6 +14,7 @@ from msgbench.config import RunSpec, load_benchmark, merge
 from msgbench.data.pyramid import real_pyramid
 from msgbench.errors import StoppedBySignal, TrainingError
 from msgbench.records import write_json
+from msgbench.training import steps
 from msgbench.training.loop import train
 from msgbench.training.networks import Networks
 from msgbench.training.steps import discriminator_step, generator_step
@@ -154,10 +155,8 @@ def test_the_relativistic_generator_sees_the_reals() -> None:
 def test_fresh_reals_of_the_generator_are_another_stream(
     make_method: MakeMethod, store_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from msgbench.training import loop
-
     seen: dict[str, list[bytes]] = {"D": [], "G": []}
-    d_step, g_step = loop.discriminator_step, loop.generator_step
+    d_step, g_step = steps.discriminator_step, steps.generator_step
 
     def d_watched(nets: Networks, images: Any, run: RunSpec, nimg: int) -> Any:
         seen["D"].append(images[-1].numpy().tobytes())
@@ -167,8 +166,8 @@ def test_fresh_reals_of_the_generator_are_another_stream(
         seen["G"].append(images[-1].numpy().tobytes())
         return g_step(nets, run, batch, nimg, images)
 
-    monkeypatch.setattr(loop, "discriminator_step", d_watched)
-    monkeypatch.setattr(loop, "generator_step", g_watched)
+    monkeypatch.setattr(steps, "discriminator_step", d_watched)
+    monkeypatch.setattr(steps, "generator_step", g_watched)
     train(make_method("fresh", METHODS["first version's"]), store_dir, "cpu")
     assert len(seen["G"]) == len(seen["D"]) == 12
     assert not set(seen["G"]) & set(seen["D"])
@@ -213,8 +212,6 @@ def test_r1_leaves_the_images_of_the_caller_alone() -> None:
 def test_scores_and_norms_are_float32(
     name: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from msgbench.training import steps
-
     kept = []
     original = steps.discriminator_loss
 

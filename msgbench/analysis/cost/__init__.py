@@ -1,13 +1,8 @@
 """What runs cost before they are made: hours, wall time, disk, energy and money. Nothing is timed here."""
 
 from msgbench.analysis.cost.arithmetic import (
-    discriminator_macs,
-    discriminator_parameters,
     evaluation_flops,
-    generator_macs,
-    generator_parameters,
     measured_snapshots,
-    training_flops,
 )
 from msgbench.analysis.cost.bill import (
     Rates,
@@ -27,15 +22,10 @@ __all__ = [
     "Workload",
     "announcement",
     "bill_lines",
-    "discriminator_macs",
-    "discriminator_parameters",
     "estimate_benchmark",
     "evaluation_flops",
-    "generator_macs",
-    "generator_parameters",
     "measured_snapshots",
     "plan_lines",
     "require_accepted",
     "to_csv",
-    "training_flops",
 ]

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from msgbench.analysis.cost.arithmetic import training_flops
 from msgbench.analysis.cost.disk import Disk
 from msgbench.analysis.cost.estimate import (
     BenchmarkCost,
@@ -22,6 +21,7 @@ from msgbench.analysis.cost.estimate import (
 from msgbench.config import Benchmark
 from msgbench.errors import ConfigError
 from msgbench.layout import Layout, short
+from msgbench.models.arithmetic import flop_per_image
 
 CSV_COLUMNS = (
     "experiment", "spec", "runs", "runs_left", "device", "training_basis", "evaluation_basis", "measured_runs",
@@ -122,13 +122,13 @@ def plan_lines(benchmark: Benchmark, layout: Layout | None = None) -> list[str]:
     unit, scale = _scale(cost)
     rows = [("experiment", "spec", "seeds", "images shown", "GFLOP/image", f"{unit} a run")]
     for line in cost.lines:
-        flops = training_flops(line.spec.model, line.spec.loss)
+        flops = flop_per_image(line.spec)
         rows.append(
             (
                 line.name,
                 short(line.spec.fingerprint),
                 str(len(line.left)),
-                f"{line.spec.training.total_nimg:,}",
+                f"{line.spec.schedule.total_nimg:,}",
                 f"{flops / 1e9:,.3g}",
                 _number(line.run.hours * scale),
             )
@@ -251,8 +251,8 @@ def _csv_row(line: ExperimentCost, cost: BenchmarkCost, rates: Rates) -> dict[st
         "training_basis": line.run.training_basis,
         "evaluation_basis": line.run.evaluation_basis,
         "measured_runs": line.run.measured_runs,
-        "images_shown": line.spec.training.total_nimg,
-        "gflop_per_image": training_flops(line.spec.model, line.spec.loss) / 1e9,
+        "images_shown": line.spec.schedule.total_nimg,
+        "gflop_per_image": flop_per_image(line.spec) / 1e9,
         "images_per_second": line.run.images_per_second,
         "hours_per_run": line.run.hours,
         **_amounts(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from msgbench.analysis.cost.arithmetic import (
-    discriminator_parameters,
-    generator_parameters,
     lengths,
     measured_snapshots,
 )
@@ -14,8 +13,10 @@ from msgbench.config import Benchmark, DatasetSpec, ExperimentSpec
 from msgbench.config.keep import Keep
 from msgbench.data.manifest import Manifest
 from msgbench.layout import MANIFEST_JSON, Layout
+from msgbench.models.arithmetic import discriminator_parameters, generator_parameters
 from msgbench.models.channels import RGB_CHANNELS
 from msgbench.protocols import INCEPTION, SMALL, get_protocol
+from msgbench.units import kimg_to_nimg
 
 _FLOAT_BYTES = 4
 # Metadata of one tensor in a snapshot, and of a snapshot.
@@ -36,6 +37,8 @@ _PUBLISHED_IMAGES = {
     ("cifar10", "train"): 50_000,
     ("cifar10", "test"): 10_000,
     ("oxford_flowers", "train"): 8_189,
+    ("indian_celebs", "train"): 3_000,  # as the paper prints it; a folder of your own
+    ("lsun_churches", "train"): 126_227,
     ("celeba_hq", "train"): 30_000,
     ("ffhq", "train"): 70_000,
     ("celeba", "train"): 202_599,
@@ -81,7 +84,7 @@ def run_disk(spec: ExperimentSpec) -> Disk:
     training = spec.training
     taken = measured_snapshots(spec)
     grid = sum(_GRID_IMAGES * scale**2 * RGB_CHANNELS for scale in spec.model.scales)
-    lines = training.total_nimg // training.in_batches(training.stats_kimg)
+    lines = math.ceil(spec.schedule.total_nimg / kimg_to_nimg(training.stats_kimg))
     records = taken * len(spec.evaluation.protocols) * _RECORD_BYTES
     beside = grid * len(lengths(spec, training.grid_kimg)) + lines * _STATS_BYTES + records
     state, snapshot = state_bytes(spec), snapshot_bytes(spec)

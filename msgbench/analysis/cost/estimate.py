@@ -20,13 +20,13 @@ from msgbench.analysis.cost.arithmetic import (
     measured_snapshots,
     sample_set_flops,
     sample_sets,
-    training_flops,
 )
 from msgbench.analysis.cost.disk import NO_DISK, Disk, run_disk, shared_disk
 from msgbench.analysis.cost.hardware import CPU, Gpu, get_gpu, is_cpu, of_device
 from msgbench.analysis.cost.measured import Devices, Measured
 from msgbench.config import Benchmark, ExperimentSpec
 from msgbench.layout import EVALUATE_JSON, STATES, TRAIN_JSON, Layout
+from msgbench.models.arithmetic import run_flops, training_flops
 
 Basis = Literal["measured", "estimated"]
 
@@ -46,6 +46,8 @@ class RunCost:
     evaluation_hours: float
     training_basis: Basis
     evaluation_basis: Basis
+    precision: str
+    """What the training computes in."""
     measured_runs: int
     """Runs behind a measured training."""
     images_per_second: float
@@ -64,7 +66,7 @@ class RunCost:
         """Where the hours come from, as a phrase."""
         if self.training_basis == "estimated":
             assert self.gpu is not None
-            return f"estimated: {self.gpu.assumption}"
+            return f"estimated: {self.gpu.assumption(self.precision)}"
         runs = f"{self.measured_runs} run{'s' if self.measured_runs > 1 else ''}"
         if self.evaluation_basis == "measured":
             return f"measured: {runs} on {self.device}"
@@ -175,6 +177,19 @@ def makespan(durations: Iterable[float], workers: int) -> float:
     return max(ends)
 
 
+def training_hours(spec: ExperimentSpec, gpu: Gpu) -> float:
+    """Hours of one training on `gpu` by arithmetic, no step shorter than it takes to launch its kernels."""
+    pace = gpu.flop_per_hour(spec.training.precision)
+    return sum(
+        max(
+            images * training_flops(spec.model, spec.loss, stretch.resolution) / pace,
+            images / stretch.batch_size * gpu.least_step_seconds / 3600,
+        )
+        for stretch in spec.schedule.stretches
+        for images in [stretch.end - stretch.start]
+    )
+
+
 @dataclass(frozen=True)
 class CostModel:
     """Hours of runs of one tier: `measured` records first, `gpu` where there are none."""
@@ -196,11 +211,11 @@ class CostModel:
 
     def run(self, spec: ExperimentSpec) -> RunCost:
         """One seed of `spec`."""
-        total = spec.training.total_nimg
+        total = spec.schedule.total_nimg
         found = self.measured.training_rate(spec, self.devices)
         if found is None:
-            training = total * training_flops(spec.model, spec.loss) / self.gpu.flop_per_hour
-            evaluation = evaluation_flops(spec) / self.gpu.flop_per_hour
+            training = training_hours(spec, self.gpu)
+            evaluation = evaluation_flops(spec) / self.gpu.flop_per_hour()
             return RunCost(
                 device=self.gpu.name,
                 gpu=self.gpu,
@@ -208,6 +223,7 @@ class CostModel:
                 evaluation_hours=evaluation,
                 training_basis="estimated",
                 evaluation_basis="estimated",
+                precision=spec.training.precision,
                 measured_runs=0,
                 images_per_second=total / training / 3600,
             )
@@ -220,6 +236,7 @@ class CostModel:
             evaluation_hours=evaluation,
             training_basis="measured",
             evaluation_basis=basis,
+            precision=spec.training.precision,
             measured_runs=rate.runs,
             images_per_second=rate.per_second,
         )
@@ -233,7 +250,7 @@ class CostModel:
                 seconds += 1 / rate.per_second
             else:
                 gpu = of_device(device) or self.gpu
-                seconds += 3600 * sample_set_flops(spec.model, key) / gpu.flop_per_hour
+                seconds += 3600 * sample_set_flops(spec.model, key) / gpu.flop_per_hour()
                 basis = "estimated"
         hours = measured_snapshots(spec) * seconds / 3600
         return hours, "measured" if basis == "measured" else "estimated"
@@ -285,7 +302,7 @@ def run_left(benchmark: Benchmark, layout: Layout | None, experiment: str, seed:
     cards = glob.glob(f"{glob.escape(str(folder / STATES))}/*.json")
     saved = [Path(card).stem.rpartition("-")[2] for card in cards]
     reached = max((int(label) for label in saved if label.isdigit()), default=0)
-    return RunLeft(seed, max(0.0, 1 - reached / spec.training.total_nimg), 1.0)
+    return RunLeft(seed, max(0.0, 1 - run_flops(spec, reached) / run_flops(spec)), 1.0)
 
 
 class Workload:

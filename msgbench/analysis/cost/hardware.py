@@ -31,6 +31,12 @@ class Gpu:
     """Dense float32 peak of the data sheet, without TF32; for a CPU the measured rate of one thread."""
     sustained: float
     """Fraction of the peak that a training is assumed to sustain."""
+    bf16_flop_per_second: float | None
+    """Dense bfloat16 peak of the data sheet; None: counted as float32."""
+    bf16_sustained: float | None
+    """Fraction of that peak that a training is assumed to sustain."""
+    least_step_seconds: float
+    """What a training step takes at least, however small its networks: some thousand kernels have to be launched."""
     watts: float | None
     """Power at full load (TDP); None where no data sheet states it."""
     source: str
@@ -39,18 +45,23 @@ class Gpu:
     def is_cpu(self) -> bool:
         return self.name == CPU
 
-    @property
-    def flop_per_hour(self) -> float:
-        """Arithmetic done in one hour."""
-        return self.peak_flop_per_second * self.sustained * 3600
+    def flop_per_hour(self, precision: str = "float32") -> float:
+        """Arithmetic done in one hour by networks that compute in `precision`; measuring is always float32."""
+        peak, sustained, _ = self._pace(precision)
+        return peak * sustained * 3600
 
-    @property
-    def assumption(self) -> str:
+    def assumption(self, precision: str = "float32") -> str:
         """The estimate's assumption as a phrase."""
-        peak = self.peak_flop_per_second / 1e12
+        peak, sustained, counted = self._pace(precision)
         if self.is_cpu:
-            return f"one CPU thread at {peak * 1e3:g} GFLOP/s"
-        return f"one {self.name} at {self.sustained:.0%} of its {peak:g} TFLOP/s peak (float32)"
+            return f"one CPU thread at {peak / 1e9:g} GFLOP/s"
+        return f"one {self.name} at {sustained:.0%} of its {peak / 1e12:g} TFLOP/s peak ({counted})"
+
+    def _pace(self, precision: str) -> tuple[float, float, str]:
+        """Peak, sustained fraction, and which precision they are of."""
+        if precision == "bfloat16" and self.bf16_flop_per_second and self.bf16_sustained:
+            return self.bf16_flop_per_second, self.bf16_sustained, precision
+        return self.peak_flop_per_second, self.sustained, "float32"
 
 
 @functools.cache
@@ -63,6 +74,11 @@ def hardware() -> dict[str, Gpu]:
                 device=line["device"],
                 peak_flop_per_second=float(line["peak_tflops"]) * 1e12,
                 sustained=float(line["sustained"]),
+                bf16_flop_per_second=float(line["bf16_tflops"]) * 1e12
+                if line["bf16_tflops"]
+                else None,
+                bf16_sustained=float(line["bf16_sustained"]) if line["bf16_sustained"] else None,
+                least_step_seconds=float(line["least_step_seconds"] or 0),
                 watts=float(line["watts"]) if line["watts"] else None,
                 source=line["source"],
             )

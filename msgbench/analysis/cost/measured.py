@@ -32,7 +32,7 @@ Device = str
 def step_key(spec: Mapping[str, Any]) -> Key:
     """What decides the time of a step on a device, of a spec as JSON."""
     training, loss = spec["training"], spec["loss"]
-    payload = {
+    payload: dict[str, Any] = {
         "model": spec["model"],
         "penalty": loss.get("penalty", "gradient_penalty"),
         "relativistic": loss["adversarial"].startswith("ra_"),
@@ -41,6 +41,9 @@ def step_key(spec: Mapping[str, Any]) -> Key:
         "batch_size": training["batch_size"],
         "num_threads": training["num_threads"],
     }
+    if spec.get("growing") is not None:
+        # The records hold means over whole trainings: their steps are alike where all of them are.
+        payload |= {"growing": spec["growing"], "total_kimg": training["total_kimg"]}
     return json.dumps(payload, sort_keys=True)
 
 

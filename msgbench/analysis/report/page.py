@@ -502,7 +502,7 @@ def _extractors(collection: Collection) -> dict[str, str]:
 
 def _run(run: Run, protocols: tuple[Protocol, ...], folder: Path) -> PageRun:
     train = run.train or {}
-    total = run.plan.spec.training.total_nimg
+    total = run.plan.spec.schedule.total_nimg
     rate = train.get("images_per_second")
     attempts = [str(attempt.get("ended")) for attempt in train.get("attempts", [])]
     names = (SPEC_JSON, TRAIN_JSON, EVALUATE_JSON, RETENTION_JSON, STATS_JSONL)
@@ -558,7 +558,7 @@ def _other(other: OtherRun, folder: Path, changes: Mapping[str, Any]) -> PageOth
     origins = [train["provenance"]] if isinstance(train.get("provenance"), dict) else []
     origins += [record.provenance for record in run.records]
     facts = [
-        Fact("Length", (f"{spec.training.total_nimg:,} real images",)),
+        Fact("Length", (f"{spec.schedule.total_nimg:,} real images",)),
         Fact("Dataset", (_dataset_line(other.dataset),)),
         Fact("Training", (_training_line(run),)),
         Fact("Machine", _distinct(origins, "cpu")),
@@ -567,7 +567,7 @@ def _other(other: OtherRun, folder: Path, changes: Mapping[str, Any]) -> PageOth
     if not other.current:
         facts.append(Fact("Spec", ("an earlier one; config.yaml has changed since",)))
     plots = []
-    total = spec.training.total_nimg
+    total = spec.schedule.total_nimg
     if run.records:
         shown = main_protocols(spec.evaluation.protocols)
         curves = [curve_of(run, other.dataset, protocol) for protocol in shown]
