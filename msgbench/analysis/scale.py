@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgbench.analysis.collect import Dataset
-from msgbench.config import ExperimentSpec, LossSpec, ModelSpec, OptimizerSpec, Tier
+from msgbench.config import (
+    PUBLISHED_WITH,
+    ExperimentSpec,
+    LossSpec,
+    ModelSpec,
+    OptimizerSpec,
+    Tier,
+)
 from msgbench.models.channels import channels
 from msgbench.protocols import PROTOCOLS, Protocol
 from msgbench.reference import Printed
@@ -24,7 +33,7 @@ def training_departures(
     `printed` holds the row's printed cells by column (`real_images`, `learning_rate`), `published` is the
     experiment as config.yaml has it without the tier. A row that is not `in_paper` has a recipe of its own.
     """
-    found = list(model_departures(spec.model))
+    found = list(model_departures(spec))
     if published is not None:
         found += _resized(spec.model, published.model)
     shown, stated = spec.schedule.total_nimg, _value(printed, "real_images")
@@ -45,7 +54,9 @@ def training_departures(
 
 def recipe_departures(spec: ExperimentSpec) -> tuple[str, ...]:
     """How losses, optimizer and batch statistics are other than the published defaults of the specs."""
-    published_loss = LossSpec.published(spec.loss.adversarial)
+    published_loss = LossSpec.model_validate(
+        LossSpec.published(spec.loss.adversarial).model_dump() | _published_with(spec, "loss")
+    )
     rates = {name: getattr(spec.optimizer, name) for name in ("lr", "g_lr", "d_lr")}
     pairs: list[tuple[LossSpec | OptimizerSpec, LossSpec | OptimizerSpec, str]] = [
         (published_loss, spec.loss, "loss"),
@@ -57,9 +68,20 @@ def recipe_departures(spec: ExperimentSpec) -> tuple[str, ...]:
         for name, value in ours.model_dump().items()
         if value != getattr(published, name)
     ]
-    group, published = spec.model.mbstd_group_size, _published(spec.model).mbstd_group_size
+    group, published = spec.model.mbstd_group_size, _published(spec).mbstd_group_size
     if group != published:
         found.append(f"groups of {group or 'all'} in MinBatchStd instead of {published or 'all'}")
+    return (*found, *growing_departures(spec))
+
+
+def growing_departures(spec: ExperimentSpec) -> tuple[str, ...]:
+    """How the schedule of a growing baseline is other than the recipe that it names."""
+    found = []
+    for name, ours, published in spec.growing.departures() if spec.growing is not None else ():
+        if isinstance(ours, dict):
+            found.append(f"{name.replace('_', ' ')} other than those of the published recipe")
+        else:
+            found.append(f"growing.{name} {_plain(ours)} instead of {_plain(published)}")
     return tuple(found)
 
 
@@ -86,14 +108,24 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _published(model: ModelSpec) -> ModelSpec:
+def _published_with(spec: ExperimentSpec, section: str) -> dict[str, Any]:
+    """What the published recipe of a growing baseline says of the networks (`model`) or of the `loss`."""
+    recipe = spec.growing.recipe if spec.growing is not None else None
+    return PUBLISHED_WITH.get(recipe or "", {}).get(section, {})
+
+
+def _published(spec: ExperimentSpec) -> ModelSpec:
     """The networks of the same family and variant as published."""
-    return ModelSpec(family=model.family, variant=model.variant, resolution=model.resolution)
+    model = spec.model
+    kind = {"family": model.family, "variant": model.variant, "resolution": model.resolution}
+    return ModelSpec.model_validate(
+        {**kind, "growing": model.growing, **_published_with(spec, "model")}
+    )
 
 
-def model_departures(model: ModelSpec) -> tuple[str, ...]:
-    """How the networks are narrower than those of the paper's Tables 6 and 7."""
-    paper = _published(model)
+def model_departures(spec: ExperimentSpec) -> tuple[str, ...]:
+    """How the networks are narrower than those of the paper's Tables 6 and 7, or of a baseline's own recipe."""
+    model, paper = spec.model, _published(spec)
     ours = [channels(resolution, model) for resolution in model.scales]
     published = [channels(resolution, paper) for resolution in model.scales]
     found = []

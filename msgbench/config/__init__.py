@@ -11,7 +11,7 @@ from msgbench.config.document import (
     TableSpec,
     WeightsSpec,
 )
-from msgbench.config.growing import RECIPES, GrowingSpec
+from msgbench.config.growing import PUBLISHED_WITH, RECIPES, GrowingSpec
 from msgbench.config.model import ModelSpec
 from msgbench.config.objective import GRADIENT_PENALTIES, EmaSpec, LossSpec, OptimizerSpec
 from msgbench.config.patches import merge
@@ -30,6 +30,7 @@ from msgbench.config.specs import (
 __all__ = [
     "GRADIENT_PENALTIES",
     "LAYER_TABLES",
+    "PUBLISHED_WITH",
     "RECIPES",
     "TASKS",
     "TIERS",

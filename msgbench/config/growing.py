@@ -19,6 +19,8 @@ _RESOLUTIONS = scales(HIGHEST_RESOLUTION)
 
 # A key of a mapping: JSON has texts there, YAML numbers.
 Resolution = Annotated[int, Field(strict=False)]
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
 
 ValueT = TypeVar("ValueT", int, float)
 
@@ -67,6 +69,33 @@ RECIPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+# What else belongs to a recipe as published, beside its lists: of the networks and of the losses.
+PUBLISHED_WITH: dict[str, dict[str, dict[str, Any]]] = {
+    "progan-cifar10": {
+        "model": {
+            "latent_size": 128,
+            "fmap_base": 4096,
+            "fmap_max": 128,
+            "mbstd_group_size": None,
+            "pooling": "after_activation",
+        },
+        "loss": {"gp_target": 750.0, "generator_batch": "joint"},
+    },
+    "progan-authors-celeba-hq": {
+        "model": {
+            "mbstd_group_size": None,
+            "gains": "bmsg",
+            "from_rgb_activation": "linear",
+            "pixel_norm": "after_3x3",
+            "pooling": "after_activation",
+        },
+        "loss": {"generator_batch": "reused"},
+    },
+    "progan-v1-1gpu": {"model": {"mbstd_group_size": 16}},
+    **{name: {"loss": {"style_mixing": 0.9}} for name in RECIPES if name.startswith("stylegan")},
+}
+
+
 class GrowingSpec(Spec):
     """The schedule of a growing baseline: stable at one resolution, then the next one is faded in, and so on."""
 
@@ -83,12 +112,12 @@ class GrowingSpec(Spec):
     fade_kimg: float = Field(
         default=600.0, ge=0, description="thousands of images that fade the next resolution in"
     )
-    batch_sizes: dict[Resolution, int] = Field(
+    batch_sizes: dict[Resolution, Positive] = Field(
         default_factory=dict,
         description="images per step by resolution; one that is not listed has what the next smaller listed one has, "
         "and training.batch_size below the first",
     )
-    learning_rates: dict[Resolution, float] = Field(
+    learning_rates: dict[Resolution, Rate] = Field(
         default_factory=dict,
         description="learning rate of both networks by resolution, listed as batch_sizes; optimizer.lr below the first",
     )
@@ -128,19 +157,23 @@ class GrowingSpec(Spec):
             raise ValueError(
                 f"start_resolution {self.start_resolution} is not allowed; allowed: a power of two from 4 on"
             )
-        lists: dict[str, dict[int, Any]] = {
-            "batch_sizes": self.batch_sizes,
-            "learning_rates": self.learning_rates,
-        }
-        for name, values in lists.items():
-            for resolution, value in values.items():
+        lists = {"batch_sizes": list(self.batch_sizes), "learning_rates": list(self.learning_rates)}
+        for name, resolutions in lists.items():
+            for resolution in resolutions:
                 if resolution not in _RESOLUTIONS:
                     raise ValueError(
                         f"{name} names the resolution {resolution}; allowed: powers of two from 4 to 1024"
                     )
-                if value <= 0:
-                    raise ValueError(f"{name} has {value} at {resolution}; allowed: more than 0")
         return self
+
+    def departures(self) -> tuple[tuple[str, Any, Any], ...]:
+        """(field, value here, value of the recipe) wherever this is not the recipe; ProGAN's lengths without one."""
+        recipe = GrowingSpec(recipe=self.recipe)
+        return tuple(
+            (name, getattr(self, name), getattr(recipe, name))
+            for name in type(self).model_fields
+            if getattr(self, name) != getattr(recipe, name)
+        )
 
     def batch_size(self, resolution: int, otherwise: int) -> int:
         """Images per step at `resolution`."""

@@ -201,7 +201,7 @@ class ExperimentSpec(Spec):
         if self.loss.style_mixing > 0 and (self.model.family != "stylegan" or growing is None):
             raise ValueError(
                 f"loss.style_mixing {self.loss.style_mixing:g} does not fit a generator that is not StyleGAN's or that "
-                "is trained at all scales at once, where mixing is not possible (paper, section 4.3); allowed: 0"
+                "is trained at all scales at once, where mixing is not possible (paper, section 4); allowed: 0"
             )
         if growing is None:
             return

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from msgbench.config import load_benchmark, merge, parse_override, resolve
+from msgbench.config import RECIPES, load_benchmark, merge, parse_override, resolve
 from msgbench.config.benchmark import read_yaml
 from msgbench.errors import ConfigError
 
@@ -20,6 +20,11 @@ E3 = "cifar10-msg-progan-lr0.003"
 def experiment(section: str, **values: object) -> dict[str, object]:
     """An override of one experiment."""
     return {"experiments": {E3: {section: values}}}
+
+
+def growing(**values: object) -> dict[str, object]:
+    """An override of a growing experiment's schedule."""
+    return {"experiments": {"flowers-progan": {"growing": values}}}
 
 
 CASES = [
@@ -261,6 +266,68 @@ CASES = [
         "shorter than one batch",
         {"tiers": {"smoke": {"defaults": {"training": {"total_kimg": 0.001}}}}},
         f"experiments.{E3}.training: total_kimg 0.001 is 1 images, less than one batch of 8",
+    ),
+    (
+        "an unknown recipe",
+        growing(recipe="progan-v2-3gpu"),
+        "experiments.flowers-progan.growing.recipe: 'progan-v2-3gpu' is not allowed; allowed: "
+        + ", ".join(RECIPES),
+    ),
+    (
+        "a batch of a resolution that there is not",
+        growing(batch_sizes={48: 4}),
+        "experiments.flowers-progan.growing: batch_sizes names the resolution 48; "
+        "allowed: powers of two from 4 to 1024",
+    ),
+    (
+        "an empty batch",
+        growing(batch_sizes={8: 0}),
+        "experiments.flowers-progan.growing.batch_sizes.8: 0 is not allowed; allowed: a number of at least 1",
+    ),
+    (
+        "a growing batch that does not fit the groups",
+        growing(batch_sizes={8: 6}),
+        "experiments.flowers-progan: growing.batch_sizes: 6 is not a multiple of model.mbstd_group_size 4",
+    ),
+    (
+        "a training that ends before it has grown",
+        {"tier": "paper", "experiments": {"flowers-progan": {"training": {"total_kimg": 5000}}}},
+        "experiments.flowers-progan: training.total_kimg 5000 ends before the networks have grown to 256 px, at "
+        "7200 kimg; allowed: more, or shorter growing.stable_kimg and fade_kimg",
+    ),
+    (
+        "a start above the end",
+        growing(start_resolution=64),
+        "experiments.flowers-progan: growing.start_resolution 64 is larger than the dataset's 32 px",
+    ),
+    (
+        "connections of one image",
+        {"experiments": {"flowers-progan": {"model": {"connections": [8]}}}},
+        "experiments.flowers-progan.model: connections [8] do not fit a growing discriminator, which looks at one "
+        "image; allowed: none",
+    ),
+    (
+        "mixed styles of all scales at once",
+        {"experiments": {"ffhq-msg-stylegan": {"loss": {"style_mixing": 0.9}}}},
+        "experiments.ffhq-msg-stylegan: loss.style_mixing 0.9 does not fit a generator that is not StyleGAN's or that "
+        "is trained at all scales at once, where mixing is not possible (paper, section 4); allowed: 0",
+    ),
+    (
+        "rates of each network and of each resolution",
+        {"tier": "paper", "experiments": {"flowers-progan": {"optimizer": {"g_lr": 0.1}}}},
+        "experiments.flowers-progan: growing.learning_rates are those of both networks, so optimizer.g_lr and d_lr "
+        "have no effect; allowed: either the one or the other",
+    ),
+    (
+        "a relativistic loss that grows",
+        {"experiments": {"flowers-progan": {"loss": {"adversarial": "ra_hinge", "penalty": "none"}}}},
+        "experiments.flowers-progan: loss.adversarial ra_hinge is not built for growing networks; "
+        "allowed: wgan, non_saturating, hinge, lsgan",
+    ),
+    (
+        "growing without a schedule",
+        {"experiments": {"ffhq-msg-progan": {"model": {"growing": True}}}},
+        "experiments.ffhq-msg-progan: model.growing True does not fit: it is filled in from the section `growing`",
     ),
     (
         "a required value is missing",

@@ -26,6 +26,11 @@ VARIANTS = {
 
 # experiment -> resolution, batch, total kimg, kimg between measured snapshots, mirrored.
 RECIPES = {
+    "flowers-msg-progan": (256, 32, 2550, 100, True),
+    "flowers-msg-stylegan": (256, 32, 3200, 1600, True),
+    "indian-celebs-msg-progan": (256, 32, 3000, 100, True),
+    "indian-celebs-msg-stylegan": (256, 16, 2000, 1000, True),
+    "churches-msg-stylegan": (256, 32, 36000, 1000, False),
     "celeba-hq-msg-progan": (1024, 16, 4800, 200, True),
     "celeba-hq-msg-stylegan": (1024, 32, 16500, 1000, True),
     "ffhq-msg-progan": (1024, 16, 9000, 200, True),
@@ -104,16 +109,18 @@ def test_recipes_of_the_three_methods(
 )
 def test_levels_of_table_4(tier: str, levels: list[tuple[int, ...]]) -> None:
     resolved = benchmark(tier)
-    models = [resolved.experiment(name).model for name in resolved.tables["table4"].experiments]
+    names = resolved.tables["table4"].experiments
+    assert names[-1] == "ffhq-progan"  # the row below the levels
+    models = [resolved.experiment(name).model for name in names[:-1]]
     assert [model.connected[:-1] for model in models] == levels
     assert {model.connected[-1] for model in models} == {models[0].resolution}
 
 
 def test_tables_share_the_runs_that_they_have_in_common() -> None:
     tables = {name: PAPER.tables[name].experiments for name in ("table2", "table4", "table5")}
-    assert set(tables["table2"]) & set(tables["table4"]) == {"ffhq-msg-progan"}
+    assert set(tables["table2"]) & set(tables["table4"]) == {"ffhq-msg-progan", "ffhq-progan"}
     assert set(tables["table2"]) & set(tables["table5"]) == set(FFHQ)
-    assert len(PAPER.table_experiments()) == len(set(PAPER.table_experiments())) == 22
+    assert len(PAPER.table_experiments()) == len(set(PAPER.table_experiments())) == 35
 
 
 def test_the_group_of_techniques_is_outside_all() -> None:
@@ -129,7 +136,8 @@ def test_every_tier_resolves_and_smoke_alone_has_stand_ins(tier: str) -> None:
     sources = {dataset.source for dataset in resolved.datasets.values()}
     assert sources == ({"embedded"} if tier == "smoke" else {"cifar10", *UNBUILT_SOURCES})
     names = {name for table in resolved.tables.values() for name in table.experiments}
-    assert names | {"cifar10-five-minutes", "cifar10-first-training"} == set(resolved.experiments)
+    outside = {"cifar10-five-minutes", "cifar10-first-training", "celeba-hq-progan-authors"}
+    assert names | outside == set(resolved.experiments)
 
 
 def test_every_row_of_a_table_has_its_number() -> None:
@@ -148,4 +156,6 @@ def test_rows_that_another_paper_printed_are_quoted_and_no_others() -> None:
         for row in table.rows:
             if row.reference is not None and row.real_images is None:
                 origin = cell(table.numbers or name, row.reference, metric, table.paper).origin
-                assert row.quoted == (origin == "quoted"), (name, row.reference)
+                # ProGAN's own 8.80 on CIFAR-10 is printed from its paper, and trained here beside it.
+                expected = origin == "quoted" and row.experiment != "cifar10-progan"
+                assert row.quoted == expected, (name, row.reference)

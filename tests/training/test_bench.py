@@ -107,9 +107,9 @@ def test_bench_refuses_what_it_does_not_know() -> None:
         "device": "cpu", "out": None,
     }  # fmt: skip
     with pytest.raises(
-        ConfigError, match=r"--method: 'progan' has no experiment; did you mean 'msg-progan'\?"
+        ConfigError, match=r"--method: 'msg-progam' has no experiment; did you mean 'msg-progan'\?"
     ):
-        run_bench(benchmark, "progan", precisions=["float32"], **settings)  # type: ignore[arg-type]
+        run_bench(benchmark, "msg-progam", precisions=["float32"], **settings)  # type: ignore[arg-type]
     with pytest.raises(
         ConfigError, match=r"--precision: 'fp16' is not allowed; allowed: float32, bfloat16"
     ):

@@ -41,6 +41,15 @@ methods:
     model: {family: progan, variant: bmsg}
     loss: {adversarial: ra_hinge, penalty: none, drift_weight: 0.0}
     optimizer: {lr: 0.001}
+  progan:
+    model: {family: progan}
+    loss: {adversarial: wgan}
+    growing: &grows
+      {stable_kimg: 0.08, fade_kimg: 0.08, batch_sizes: {4: 16, 8: 8}, learning_rates: {16: 0.001}, repeats: 2}
+  stylegan:
+    model: {family: stylegan}
+    loss: {adversarial: non_saturating, penalty: r1, drift_weight: 0.0, style_mixing: 0.9}
+    growing: *grows
 experiments:
   stylegan: {method: msg-stylegan, dataset: tiny}
   v1: {method: msg-gan-v1, dataset: tiny}
@@ -48,6 +57,8 @@ experiments:
   coarse: {method: msg-progan, dataset: tiny, model: {connections: [4], combine: phi_lin_cat}}
   one-sided: {method: msg-progan, dataset: tiny, model: {combine: phi_cat_lin}, loss: {penalty: one_sided}}
   rmsprop: {method: msg-progan, dataset: tiny, optimizer: {algorithm: rmsprop_tf}}
+  progan: {method: progan, dataset: tiny}
+  grown-stylegan: {method: stylegan, dataset: tiny}
 tables:
   methods:
     title: "Methods: all"
@@ -59,6 +70,8 @@ tables:
       - {label: d, experiment: coarse}
       - {label: e, experiment: one-sided}
       - {label: f, experiment: rmsprop}
+      - {label: g, experiment: progan}
+      - {label: h, experiment: grown-stylegan}
 tiers: {smoke: {}, mini: {}, paper: {}}
 """
 

@@ -574,7 +574,7 @@ def _other(other: OtherRun, folder: Path, changes: Mapping[str, Any]) -> PageOth
         plots.append(curves_plot("scores", run.label, curves, total))
     if not run.stats.empty:
         plots.append(losses_plot("losses", run.label, run.run_id, run.stats, total))
-    departures = (*scale.model_departures(spec.model), *scale.dataset_departures(other.dataset))
+    departures = (*scale.model_departures(spec), *scale.dataset_departures(other.dataset))
     names = (SPEC_JSON, TRAIN_JSON, EVALUATE_JSON, STATS_JSONL)
     return PageOther(
         label=run.label,
