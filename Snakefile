@@ -35,6 +35,11 @@ rule all:
         rules.report.output,
         rules.tables.input,
         rules.figures.input,
+        [
+            files
+            for name in LAYER_TABLES
+            for files in (layout.table_csv(name), layout.table_md(name))
+        ],
     message:
         "target all, tier {benchmark.tier}"
 

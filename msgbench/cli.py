@@ -272,20 +272,21 @@ def table(
 
 @app.command()
 def figure(
-    name: Annotated[str, typer.Argument(help="Name of a figure.")],
+    names: Annotated[list[str], typer.Argument(help="Names of figures.")],
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     log: LogOption = None,
 ) -> None:
-    """Draw a figure, and write the plotted numbers beside it."""
+    """Draw figures, and write the plotted numbers beside each."""
     from msgbench.analysis.figures import make_figure
     from msgbench.console import log_to, say
 
     log_to(log)
     benchmark = _benchmark(config, set_)
     layout = _layout(benchmark)
-    make_figure(benchmark, layout, name, layout.figure(name))
-    say(f"{name}: {layout.figure(name)}")
+    for name in names:
+        make_figure(benchmark, layout, name, layout.figure(name))
+        say(f"{name}: {layout.figure(name)}")
 
 
 @app.command()

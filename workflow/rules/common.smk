@@ -13,7 +13,7 @@ from snakemake.utils import validate
 
 from msgbench.analysis import FIRST_TRAINING, figures_of
 from msgbench.analysis.cost import Workload, announcement, require_accepted
-from msgbench.config import LAYER_TABLES, resolve
+from msgbench.config import LAYER_TABLES, fingerprint_of, resolve
 from msgbench.config.overrides import layered
 from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
 from msgbench.errors import MsgbenchError
@@ -246,9 +246,10 @@ def published_from(wildcards):
     return in_runs(EVALUATE_JSON, [name]) + in_store(REAL_JSON, [dataset.name])
 
 
-def table_of(figure):
-    """The table that `figure` belongs to: figures are called `<table>` or `<table>-<what>`."""
-    return next(name for name in benchmark.tables if figure in figures_of(benchmark, [name]))
+def drawn_for(table):
+    """The figures of `table`, each with its numbers."""
+    names = figures_of(benchmark, [table])
+    return [layout.figure(name, kind) for name in names for kind in ("png", "csv")]
 
 
 # Digests of the sources of rooms that are cheap to run again.

@@ -36,7 +36,7 @@ rule table:
         "msgbench table {wildcards.table} --log {log:q} {params.config:q}"
 
 
-# Tables 6 and 7 are the networks themselves: they need no run, and are not part of `all`.
+# Tables 6 and 7 are the networks themselves: they need no run.
 rule layer_table:
     output:
         layout.table_csv("{layer_table}"),
@@ -54,26 +54,31 @@ rule layer_table:
         "msgbench describe {wildcards.layer_table} --log {log:q} {params.config:q}"
 
 
-rule figure:
-    input:
-        lambda wildcards: measured_for(table_of(wildcards.figure)),
-    output:
-        png=layout.figure("{figure}"),
-        csv=layout.figure("{figure}", "csv"),
-    log:
-        layout.log("figure-{figure}"),
-    conda:
-        "../../envs/environment.yaml"
-    resources:
-        local_slots=1,
-    params:
-        sources=ANALYSIS_SOURCES,
-        spec=lambda wildcards: benchmark.tables[table_of(wildcards.figure)].model_dump_json(),
-        config=lambda wildcards, output: CONFIG_ARGUMENTS,
-    message:
-        "figure {wildcards.figure}"
-    shell:
-        "msgbench figure {wildcards.figure} --log {log:q} {params.config:q}"
+# All figures of a table by one process: most of a figure's time is the start of its libraries.
+for name in benchmark.tables:
+
+    rule:
+        name:
+            f"figures_of_{name}"
+        input:
+            measured_for(name),
+        output:
+            drawn_for(name),
+        log:
+            layout.log(f"figures-{name}"),
+        conda:
+            "../../envs/environment.yaml"
+        resources:
+            local_slots=1,
+        params:
+            figures=figures_of(benchmark, [name]),
+            sources=ANALYSIS_SOURCES,
+            spec=fingerprint_of(benchmark.tables[name].model_dump(mode="json")),
+            config=CONFIG_ARGUMENTS,
+        message:
+            f"figures of {name}"
+        shell:
+            "msgbench figure {params.figures:q} --log {log:q} {params.config:q}"
 
 
 rule report:
