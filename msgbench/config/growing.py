@@ -60,6 +60,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         repeats=1,
         optimizer_reset=False,
         penalty_pixels="shown",
+        reals="exact",
     ),
     # StyleGAN's lists (its train.py).
     "stylegan-1gpu": _stylegan(_BATCHES_1GPU),
@@ -134,6 +135,12 @@ class GrowingSpec(Spec):
         default="full",
         description="pixels that the penalty's gradients are taken by: of the image enlarged to the `full` "
         "resolution, as in ProGAN's and StyleGAN's code, or as `shown` at the present one",
+    )
+
+    reals: Literal["rounded", "exact"] = Field(
+        default="rounded",
+        description="real images below full resolution: means of squares `rounded` to 8 bits, as ProGAN's and "
+        "StyleGAN's datasets hold them, or `exact`",
     )
 
     @model_validator(mode="before")

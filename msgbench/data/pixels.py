@@ -19,5 +19,5 @@ def to_uint8(x: Tensor) -> Tensor:
 
 
 def to_float(x: Tensor) -> Tensor:
-    """uint8 [...] -> float32 [...] in [-1, 1]: `x / 127.5 - 1`."""
+    """Pixels [...] from 0 to 255, uint8 or whole floats -> float32 [...] in [-1, 1]: `x / 127.5 - 1`."""
     return x.to(torch.float32) / 127.5 - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from msgbench.data.pixels import to_float
 from msgbench.units import scales
 
 
@@ -26,14 +27,23 @@ def real_pyramid(x: torch.Tensor) -> list[torch.Tensor]:
     return levels
 
 
-def growing_reals(x: torch.Tensor, resolution: int, fade: float) -> torch.Tensor:
+def growing_reals(
+    x: torch.Tensor, resolution: int, fade: float, rounded: bool = True
+) -> torch.Tensor:
     """What a growing discriminator sees of `x` [N, 3, R, R] at `resolution`: [N, 3, resolution, resolution].
 
-    Means of 2x2 squares down to `resolution`, and of that the share `fade` in [0, 1) as it looks at half the
-    resolution, enlarged again: reals fade as the generator's images do (ProGAN, section 2).
+    Means of 2x2 squares down to `resolution`, `rounded` to 8 bits as ProGAN's and StyleGAN's datasets hold them at
+    every resolution, and of that the share `fade` in [0, 1) as it looks at half the resolution, enlarged again: reals
+    fade as the generator's images do (ProGAN, section 2). `x` is 8-bit images in [-1, 1] (data/pixels.py).
     """
+    smaller = x.shape[-1] > resolution
+    if smaller and rounded:
+        # Whole numbers and their means are exact in float32, so that halves are rounded as NumPy's rint does.
+        x = torch.round((x + 1) * 127.5)
     while x.shape[-1] > resolution:
         x = F.avg_pool2d(x, 2)
+    if smaller and rounded:
+        x = to_float(torch.round(x))
     if fade == 0:
         return x
     return torch.lerp(x, F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="nearest"), fade)

@@ -147,9 +147,11 @@ class _Training:
 
     def _as_seen(self, batch: torch.Tensor) -> list[torch.Tensor]:
         """Images of full resolution as the discriminator sees them in this phase, lowest resolution first."""
-        if self.phase.lod is None:
+        growing = self.run.spec.growing
+        if growing is None:
             return real_pyramid(batch)
-        return [growing_reals(batch, self.phase.resolution, self.phase.fade)]
+        rounded = growing.reals == "rounded"
+        return [growing_reals(batch, self.phase.resolution, self.phase.fade, rounded)]
 
     def _beside_fakes(self, reals: list[torch.Tensor]) -> list[torch.Tensor] | None:
         """Reals that a relativistic generator step compares its fakes with; None for other losses."""

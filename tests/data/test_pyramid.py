@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from msgbench.data.pixels import to_float
 from msgbench.data.pyramid import growing_reals, real_pyramid
 
 
@@ -58,8 +60,25 @@ def test_no_level_is_rounded_to_8_bits() -> None:
 def test_growing_reals_are_pooled_and_fade_like_the_generators_images() -> None:
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     small, smaller = torch.nn.functional.avg_pool2d(x, 2), torch.nn.functional.avg_pool2d(x, 4)
-    assert torch.equal(growing_reals(x, 16, 0.0), x)
-    assert torch.allclose(growing_reals(x, 4, 0.0), smaller, rtol=0, atol=1e-15)
+    assert torch.equal(growing_reals(x, 16, 0.0, rounded=False), x)
+    assert torch.allclose(growing_reals(x, 4, 0.0, rounded=False), smaller, rtol=0, atol=1e-15)
     enlarged = smaller.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-    half = growing_reals(x, 8, 0.25)
+    half = growing_reals(x, 8, 0.25, rounded=False)
     assert torch.allclose(half, 0.75 * small + 0.25 * enlarged, rtol=0, atol=1e-15)
+
+
+def test_growing_reals_are_rounded_at_every_resolution_as_numpy_rounds() -> None:
+    """ProGAN's dataset tool: means as floats, each resolution rounded (half to even) when it is stored."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32)).astype(np.float32)
+    x = to_float(torch.from_numpy(pixels.astype(np.uint8)))
+    assert torch.equal(growing_reals(x, 32, 0.0), x)
+    level = pixels
+    for resolution in (16, 8, 4):
+        level = (
+            level[..., 0::2, 0::2]
+            + level[..., 0::2, 1::2]
+            + level[..., 1::2, 0::2]
+            + level[..., 1::2, 1::2]
+        ) * np.float32(0.25)
+        stored = torch.from_numpy(np.rint(level).astype(np.uint8))
+        assert torch.equal(growing_reals(x, resolution, 0.0), to_float(stored))
