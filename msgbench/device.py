@@ -44,7 +44,8 @@ def make_reproducible(num_threads: int) -> None:
     # cuBLAS is deterministic only with a fixed workspace; read when its first handle is made.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(num_threads)
-    torch.use_deterministic_algorithms(True)
+    # The same as use_deterministic_algorithms(True) without the compiler's settings, whose import takes a second.
+    torch.set_deterministic_debug_mode("error")
     # Filling fresh memory only shows reads of unwritten memory; no result depends on it, and it costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

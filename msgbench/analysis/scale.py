@@ -8,6 +8,7 @@ from msgbench.analysis.collect import Dataset
 from msgbench.config import (
     PUBLISHED_WITH,
     ExperimentSpec,
+    GrowingSpec,
     LossSpec,
     ModelSpec,
     OptimizerSpec,
@@ -17,6 +18,10 @@ from msgbench.models.channels import channels
 from msgbench.protocols import PROTOCOLS, Protocol
 from msgbench.reference import Printed
 from msgbench.units import kimg_to_nimg
+
+# Of a growing schedule: what a resolution takes, and what is listed by resolution.
+_LENGTHS = ("stable_kimg", "fade_kimg")
+_LISTS = ("batch_sizes", "learning_rates", "repeats")
 
 _BETWEEN = (" instead of ", " in place of ")
 
@@ -76,12 +81,26 @@ def recipe_departures(spec: ExperimentSpec) -> tuple[str, ...]:
 
 def growing_departures(spec: ExperimentSpec) -> tuple[str, ...]:
     """How the schedule of a growing baseline is other than the recipe that it names."""
+    if spec.growing is None:
+        return ()
+    other = {name: (ours, published) for name, ours, published in spec.growing.departures()}
     found = []
-    for name, ours, published in spec.growing.departures() if spec.growing is not None else ():
-        if isinstance(ours, dict):
-            found.append(f"{name.replace('_', ' ')} other than those of the published recipe")
-        else:
-            found.append(f"growing.{name} {_plain(ours)} instead of {_plain(published)}")
+    if other.keys() & set(_LENGTHS):
+        recipe = GrowingSpec(recipe=spec.growing.recipe)
+        each = [
+            kimg_to_nimg(sum(getattr(growing, name) for name in _LENGTHS))
+            for growing in (spec.growing, recipe)
+        ]
+        found.append(
+            f"the resolution doubles every {count(each[0])} images instead of {count(each[1])}"
+        )
+    if other.keys() & set(_LISTS):
+        found.append("other batches and learning rates than the published recipe's")
+    found += [
+        f"growing.{name} {_plain(ours)} instead of {_plain(published)}"
+        for name, (ours, published) in other.items()
+        if name not in (*_LENGTHS, *_LISTS)
+    ]
     return tuple(found)
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,16 +26,19 @@ from msgbench.analysis.cost import (
     to_csv,
 )
 from msgbench.analysis.cost.disk import run_disk, shared_disk, snapshot_bytes, state_bytes
-from msgbench.analysis.cost.estimate import makespan
+from msgbench.analysis.cost.estimate import makespan, training_hours
 from msgbench.analysis.cost.hardware import get_gpu, hardware, of_device
-from msgbench.config import LossSpec, ModelSpec
+from msgbench.config import LossSpec, ModelSpec, load_benchmark
 from msgbench.errors import ConfigError
 from msgbench.layout import EVALUATE_JSON, SPEC_JSON, STATES, TRAIN_JSON, Layout, state_file
 from msgbench.models.arithmetic import (
     discriminator_macs,
     discriminator_parameters,
+    flop_per_image,
     generator_macs,
     generator_parameters,
+    images_left,
+    run_flops,
     training_flops,
 )
 
@@ -42,6 +46,7 @@ WGAN_GP = LossSpec(adversarial="wgan")
 FIRST = "cifar10-msg-progan-lr0.003"
 SECOND = "cifar10-msg-progan-lr0.001"
 H100 = "NVIDIA H100 80GB HBM3"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 # -- arithmetic
@@ -154,8 +159,9 @@ def test_records_of_another_network_or_gpu_do_not_count(make_tree):
 
 def test_records_of_another_tier_count(make_tree):
     """A shortened training shows how fast the long one will be."""
-    mini = make_tree("mini")
-    mini.train(FIRST, 0, device=H100, seconds=1_500_000 / 500)
+    mini = make_tree("mini", {"tiers": {"mini": {"defaults": {"model": {"width_multiplier": 1.0},
+                                                 "training": {"precision": "float32"}}}}})  # fmt: skip
+    mini.train(FIRST, 0, device=H100, seconds=3_000_000 / 500)
     paper = make_tree("paper")
     cost = estimate_benchmark(paper.benchmark, Layout(mini.layout.results, "paper"))
     assert cost.lines[0].run.training_hours == pytest.approx(12_000_000 / 500 / 3600, rel=1e-4)
@@ -460,3 +466,75 @@ def test_plan_lines_name_every_experiment(make_tree):
     benchmark = make_tree("smoke").benchmark
     text = "\n".join(plan_lines(benchmark))
     assert all(name in text for name in benchmark.experiments)
+
+
+# -- growing
+
+
+def test_small_images_of_a_growing_training_cost_little(make_tree):
+    spec = make_tree("paper", tables=("table1",)).benchmark.experiment("flowers-progan")
+    full = training_flops(spec.model, spec.loss)
+    ratios = {r: training_flops(spec.model, spec.loss, r) / full for r in (4, 32, 128, 256)}
+    assert ratios[256] == 1
+    assert ratios[4] < 0.02 < 0.2 < ratios[32] < 0.3 < ratios[128] < 0.8
+    # 4.8 of 12 million images at full resolution, the rest at 4 to 128 px on the way there.
+    assert 0.4 < flop_per_image(spec) / full < 0.65
+    assert run_flops(spec, 600_064) == pytest.approx(600_064 * ratios[4] * full)
+    assert run_flops(spec, spec.schedule.total_nimg) == run_flops(spec)
+
+
+def test_what_is_left_of_a_growing_training_counts_in_arithmetic(make_tree):
+    tree = make_tree("paper", tables=("table1",))
+    name = "flowers-progan"
+    spec = tree.benchmark.experiment(name)
+    folder = tree.plan(name)
+    path = folder / state_file(6_000_000)
+    path.parent.mkdir()
+    path.with_suffix(".json").write_text("{}")
+    (cost,) = estimate_benchmark(tree.benchmark, tree.layout, experiments=[name]).lines
+    half = next(left for left in cost.left if left.seed == 0)
+    assert half.training == pytest.approx(1 - run_flops(spec, 6_000_000) / run_flops(spec))
+    assert half.training > 0.8  # of the images it would be a half
+    assert images_left(spec, 11_000_000) == pytest.approx(1_000_000)
+    assert images_left(spec, 0) > 20 * spec.schedule.total_nimg
+
+
+def test_records_of_a_growing_training_count_for_the_same_schedule_alone(make_tree):
+    tree = make_tree("paper", tables=("table1",))
+    spec = tree.benchmark.experiment("flowers-progan")
+    longer = spec.model_copy(
+        update={"training": spec.training.model_copy(update={"total_kimg": 13_000})}
+    )
+    tree.train("flowers-progan", device=H100, seconds=36_000)
+    model = CostModel.of("paper", None, Measured.read(tree.layout.results))
+    assert model.run(spec).training_hours == pytest.approx(10)
+    assert model.run(spec).training_basis == "measured"
+    assert model.run(longer).training_basis == "estimated"
+
+
+def test_bfloat16_has_a_peak_of_its_own_where_the_data_sheet_has_one():
+    h200, v100 = get_gpu("H200"), get_gpu("V100")
+    assert h200.flop_per_hour("bfloat16") == 989e12 * 0.15 * 3600
+    assert h200.flop_per_hour() == h200.flop_per_hour("float32") == 67e12 * 0.5 * 3600
+    assert v100.flop_per_hour("bfloat16") == v100.flop_per_hour()
+    assert "bfloat16" in h200.assumption("bfloat16")
+    assert "float32" in v100.assumption("bfloat16")
+
+
+def test_no_step_is_shorter_than_the_launch_of_its_kernels(make_tree):
+    spec = make_tree("paper").benchmark.experiment(FIRST)
+    tiny = spec.model_copy(
+        update={"model": spec.model.model_copy(update={"width_multiplier": 0.01})}
+    )
+    steps = tiny.schedule.total_nimg / 64
+    assert training_hours(tiny, get_gpu("H200")) == pytest.approx(steps * 0.02 / 3600)
+    assert training_hours(spec, get_gpu("V100")) == pytest.approx(
+        run_flops(spec) / get_gpu("V100").flop_per_hour()
+    )
+
+
+def test_the_mini_tier_is_about_a_day_of_one_h200():
+    benchmark = load_benchmark(ROOT / "config.yaml", {"tier": "mini"})
+    cost = estimate_benchmark(benchmark, None, CostModel.of("mini", "H200"))
+    assert len(cost.lines) == 35
+    assert 18 < cost.hours < 30

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from msgbench.analysis.scale import statement
+from pathlib import Path
+
+import pytest
+
+from msgbench.analysis.scale import (
+    growing_departures,
+    model_departures,
+    recipe_departures,
+    statement,
+)
+from msgbench.config import Benchmark, load_benchmark
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_departures_from_several_published_values_are_one() -> None:
@@ -21,3 +33,31 @@ def test_departures_from_several_published_values_are_one() -> None:
         "nothing here is a reproduction"
     )
     assert statement("paper", ()) == ""
+
+
+def benchmark(tier: str) -> Benchmark:
+    return load_benchmark(ROOT / "config.yaml", {"tier": tier})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name, spec in benchmark("paper").experiments.items() if spec.growing is not None],
+)
+def test_a_published_baseline_is_scaled_in_nothing(name: str) -> None:
+    """Its networks, losses and lists are its own recipe's, however unlike MSG-GAN's they are."""
+    spec = benchmark("paper").experiment(name)
+    assert model_departures(spec) == ()
+    assert recipe_departures(spec) == ()
+
+
+def test_a_scaled_baseline_says_what_its_schedule_is() -> None:
+    mini = benchmark("mini").experiment("ffhq-progan")
+    assert growing_departures(mini) == (
+        "the resolution doubles every 200,000 images instead of 1.2M",
+    )
+    smoke = benchmark("smoke").experiment("cifar10-progan")
+    assert growing_departures(smoke) == (
+        "the resolution doubles every 48 images instead of 800,000",
+        "other batches and learning rates than the published recipe's",
+    )
+    assert growing_departures(benchmark("smoke").experiment("ffhq-msg-progan")) == ()

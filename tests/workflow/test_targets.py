@@ -12,7 +12,7 @@ import pytest
 
 from msgbench.layout import short
 
-from .conftest import Project
+from .conftest import Project, copy_workflow
 
 
 def run_of(*experiments: str) -> set[str]:
@@ -99,6 +99,29 @@ def test_every_rule_is_one_command_with_a_log(project: Project) -> None:
     for shell in shells:
         assert " --log " in shell
         assert not set(shell) & set("|&;<>")
+
+
+def test_smoke_makes_every_table_with_few_processes_that_import_torch(
+    root: Path, tmp_path: Path
+) -> None:
+    """Starting torch takes seconds of a core, every time."""
+    smoke = copy_workflow(root, tmp_path / "smoke", root / "config.yaml")
+    shells = commands(smoke, "all")
+    heavy = [
+        shell
+        for shell in shells
+        if re.search(r"-- msgbench (train|evaluate)|msgbench describe", shell)
+    ]
+    assert len([shell for shell in heavy if " train " in shell]) == 35
+    assert len(heavy) <= 90
+    light = [
+        shell.split()[1:3] for shell in shells if shell.split()[1] in ("table", "figure", "report")
+    ]
+    made = {name for command, name in light if command == "table"}
+    assert made == {
+        "table1", "table2", "table3", "table4", "table5", "v1-table1", "v1-table1-celeba-hq", "appendix",
+    }  # fmt: skip
+    assert len(light) <= 2 * len(made) + 1
 
 
 def test_what_takes_long_goes_through_the_launcher(project: Project) -> None:
