@@ -235,7 +235,7 @@ def test_what_only_waits_takes_no_thread_and_no_slot_of_this_machine(
     project.edit("config.yaml", "num_threads: 1", "num_threads: 4")
     for file in (project.folder / "workflow" / "rules").glob("*.smk"):
         # A rule with a message shows nothing but that.
-        file.write_text(re.sub(r"    message:\n        .*\n", "", file.read_text()))
+        file.write_text(re.sub(r"(?m)^ +message:\n.*\n", "", file.read_text()))
     said = project.snakemake("-n", "--cores", "8", "all", *arguments).stdout
     found = {}
     for block in re.split(r"\n\n", said):

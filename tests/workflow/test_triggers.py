@@ -164,11 +164,16 @@ def test_where_and_how_it_runs_plans_nothing(done: Project, arguments: list[str]
     [
         pytest.param(
             [
-                "training/loop.py", "training/steps.py", "models/progan.py", "losses/wgan_gp.py",
-                "data/sampler.py", "launch/submit.py", "cli.py", "console.py",
+                "training/loop.py", "training/steps.py", "losses/wgan_gp.py", "data/sampler.py",
+                "launch/submit.py", "cli.py", "console.py",
             ],
             [],
             id="training and its surroundings: nothing",
+        ),
+        pytest.param(
+            ["models/progan.py"],
+            ["table table6", "table table7"],
+            id="a network: the tables of its layers, and nothing is trained",
         ),
         pytest.param(["analysis/tables.py"], RESULTS, id="analysis: the results"),
         pytest.param(["reference/paper_numbers.csv"], RESULTS, id="the paper's numbers: the results"),

@@ -74,7 +74,7 @@ for name in benchmark.tables:
             figures=figures_of(benchmark, [name]),
             sources=ANALYSIS_SOURCES,
             spec=fingerprint_of(benchmark.tables[name].model_dump(mode="json")),
-            config=CONFIG_ARGUMENTS,
+            config=lambda wildcards, output: CONFIG_ARGUMENTS,
         message:
             f"figures of {name}"
         shell:
