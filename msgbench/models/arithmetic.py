@@ -118,12 +118,15 @@ def training_flops(model: ModelSpec, loss: LossSpec, resolution: int | None = No
     return float(FLOP_PER_MAC * macs)
 
 
-def run_flops(spec: ExperimentSpec, until: int | None = None) -> float:
-    """FLOP of a whole training, or of its first `until` images."""
+def run_flops(spec: ExperimentSpec, until: int | None = None, each_step: float = 0.0) -> float:
+    """FLOP of a whole training, or of its first `until` images; every step counts `each_step` more."""
     end = spec.schedule.total_nimg if until is None else until
     return sum(
         max(0, min(stretch.end, end) - stretch.start)
-        * training_flops(spec.model, spec.loss, stretch.resolution)
+        * (
+            training_flops(spec.model, spec.loss, stretch.resolution)
+            + each_step / stretch.batch_size
+        )
         for stretch in spec.schedule.stretches
     )
 

@@ -154,6 +154,23 @@ def test_after_a_third_of_a_minute_the_eta_is_within_thirty_percent(
         assert abs(eta - (end - at)) <= 0.3 * (end - at) + 0.5, done
 
 
+def test_the_eta_of_units_that_become_expensive_follows_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second half of the units takes nine times as long as the first."""
+    clock = [100.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+
+    def work(done: float) -> float:
+        return done + 8 * max(0.0, done - 50)
+
+    with console.Progress("x", 100, "img", live=False, work=work) as progress:
+        for done in range(1, 101):
+            clock[0] += work(done) - work(done - 1)
+            progress.advance_to(done)
+            assert progress.eta_seconds == pytest.approx(work(100) - work(done), abs=1e-6)
+
+
 def test_units() -> None:
     assert scales(32) == (4, 8, 16, 32)
     assert scales(1024)[-1] == 1024
