@@ -116,9 +116,10 @@ class TrainingSpec(Spec):
     num_threads: int = Field(
         ge=1, description="CPU threads of torch; part of the spec because they change the bits"
     )
-    precision: Literal["float32", "bfloat16"] = Field(
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
         default="float32",
-        description="arithmetic inside the networks; parameters, statistics, images and scores stay float32",
+        description="arithmetic inside the networks; parameters, statistics, images and scores stay float32. `tf32`: "
+        "float32 whose products round to 10 bits on GPUs that have TF32 (Ampere and later), float32 elsewhere",
     )
 
     @model_validator(mode="after")

@@ -72,7 +72,7 @@ class _Training:
     def __init__(self, run_dir: Path, run: RunSpec, store: Store, device: torch.device) -> None:
         self.run_dir, self.run, self.store, self.device = run_dir, run, store, device
         self.spec, self.schedule = run.spec.training, run.spec.schedule
-        make_reproducible(self.spec.num_threads)
+        make_reproducible(self.spec.num_threads, tf32=self.spec.precision == "tf32")
         self.nets = Networks.build(run, device)
         state = load_latest(run_dir, run, store.manifest.fingerprint, say) or {}
         if state:

@@ -512,11 +512,12 @@ def test_records_of_a_growing_training_count_for_the_same_schedule_alone(make_tr
     assert model.run(longer).training_basis == "estimated"
 
 
-def test_bfloat16_has_a_peak_of_its_own_where_the_data_sheet_has_one():
+def test_tf32_and_bfloat16_have_a_peak_of_their_own_where_the_data_sheet_has_one():
     h200, v100 = get_gpu("H200"), get_gpu("V100")
     assert h200.flop_per_hour("bfloat16") == 989e12 * 0.15 * 3600
     assert h200.flop_per_hour() == h200.flop_per_hour("float32") == 67e12 * 0.5 * 3600
-    assert v100.flop_per_hour("bfloat16") == v100.flop_per_hour()
+    assert h200.flop_per_hour("tf32") == 494e12 * 0.2 * 3600
+    assert v100.flop_per_hour("bfloat16") == v100.flop_per_hour("tf32") == v100.flop_per_hour()
     assert "bfloat16" in h200.assumption("bfloat16")
     assert "float32" in v100.assumption("bfloat16")
 
