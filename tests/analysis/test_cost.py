@@ -103,10 +103,18 @@ def test_paper_tier_of_table3(make_tree):
 
 def test_hours_follow_from_the_peak(make_tree):
     benchmark = make_tree("paper").benchmark
-    spec = benchmark.experiment(FIRST)
-    hours = {name: CostModel.of("paper", name).run(spec).hours for name in ("V100", "A100", "h200")}
-    assert hours["V100"] * 15.7 == pytest.approx(hours["A100"] * 19.5)
-    assert hours["V100"] * 15.7 == pytest.approx(hours["h200"] * 67)
+    runs = {
+        name: CostModel.of("paper", name).run(benchmark.experiment(FIRST))
+        for name in ("V100", "A100", "h200")
+    }
+    training = {name: run.training_hours for name, run in runs.items()}
+    # Half of the float32 peak where there is no TF32, a fifth of that peak where there is.
+    assert training["V100"] * 15.7 * 0.5 == pytest.approx(training["A100"] * 156 * 0.2)
+    assert training["V100"] * 15.7 * 0.5 == pytest.approx(training["h200"] * 494 * 0.2)
+    # Measuring is float32 everywhere.
+    measuring = {name: run.evaluation_hours for name, run in runs.items()}
+    assert measuring["V100"] * 15.7 == pytest.approx(measuring["A100"] * 19.5)
+    assert measuring["V100"] * 15.7 == pytest.approx(measuring["h200"] * 67)
 
 
 def test_an_unknown_gpu_is_one_sentence():
@@ -160,7 +168,7 @@ def test_records_of_another_network_or_gpu_do_not_count(make_tree):
 def test_records_of_another_tier_count(make_tree):
     """A shortened training shows how fast the long one will be."""
     mini = make_tree("mini", {"tiers": {"mini": {"defaults": {"model": {"width_multiplier": 1.0},
-                                                 "training": {"precision": "float32"}}}}})  # fmt: skip
+                                                 "training": {"precision": "tf32"}}}}})  # fmt: skip
     mini.train(FIRST, 0, device=H100, seconds=3_000_000 / 500)
     paper = make_tree("paper")
     cost = estimate_benchmark(paper.benchmark, Layout(mini.layout.results, "paper"))
