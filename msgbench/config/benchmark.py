@@ -207,6 +207,11 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         name: _experiment(name, document, layers, datasets) for name in document.experiments
     }
     published = _published(document)
+    for name in LAYER_TABLES:
+        if name in document.tables:
+            raise ConfigError(
+                f"tables.{name}: is made from the networks by itself; give this table another name"
+            )
     tables = {
         name: _table(name, merge(entry, layers["tables"].get(name, {})), datasets, experiments)
         for name, entry in document.tables.items()
@@ -216,10 +221,6 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         for name in experiments
     }
     for name, table in tables.items():
-        if name in LAYER_TABLES:
-            raise ConfigError(
-                f"tables.{name}: is made from the networks by itself; give this table another name"
-            )
         require_different(name, table, experiments, stated)
     return Benchmark(
         tier=document.tier,
