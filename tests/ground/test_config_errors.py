@@ -452,6 +452,74 @@ def test_overrides_reach_keys_with_dots() -> None:
         parse_override("defaults.seeds")
 
 
+def test_known_names_with_dots_need_no_brackets() -> None:
+    """Also below a tier that does not change them yet, and where one name begins another."""
+    known = {
+        "experiments": {"lr0.1": {}, "lr0.1.5": {}, "lr0": {"1": {}}},
+        "tiers": {"smoke": None, "mini": {"experiments": {}}},
+    }
+    for path, parts in [
+        ("experiments.lr0.1.seeds", ["experiments", "lr0.1", "seeds"]),
+        ("experiments.lr0.1.5.seeds", ["experiments", "lr0.1.5", "seeds"]),
+        ("experiments.lr0.2.seeds", ["experiments", "lr0", "2", "seeds"]),
+        ("tiers.mini.experiments.lr0.1.seeds", ["tiers", "mini", "experiments", "lr0.1", "seeds"]),
+        (
+            "tiers.smoke.experiments.lr0.1.seeds",
+            ["tiers", "smoke", "experiments", "lr0.1", "seeds"],
+        ),
+        ("a.b.c", ["a", "b", "c"]),
+    ]:
+        expected: object = 1
+        for part in reversed(parts):
+            expected = {part: expected}
+        assert parse_override(f"{path}=1", known) == expected
+    changed = load_benchmark(
+        ROOT / "config.yaml",
+        assignments=[f"experiments.{E3}.optimizer.lr=1", f"tiers.smoke.experiments.{E3}.seeds=[7]"],
+    ).experiments[E3]
+    assert (changed.optimizer.lr, changed.seeds) == (1.0, (7,))
+
+
+def test_a_later_assignment_goes_before_an_earlier_one() -> None:
+    changes = [
+        "defaults.seeds=[1]",
+        "tiers.smoke.defaults.seeds=[2]",
+        "tiers.smoke.defaults.seeds=[3]",
+    ]
+    changed = load_benchmark(ROOT / "config.yaml", assignments=changes)
+    assert changed.experiments[E3].seeds == (3,)
+    assert changed.changes == {
+        "defaults": {"seeds": [1]}, "tiers": {"smoke": {"defaults": {"seeds": [3]}}},
+    }  # fmt: skip
+
+
+COMMANDS = [
+    ("prepare cifar --source copy", "datasets.cifar: no such dataset; did you mean 'cifar10'?"),
+    ("prepare cifar", "datasets.cifar: no such dataset; did you mean 'cifar10'?"),
+    (
+        "table table3 --set results=notes.md",
+        "results: 'notes.md' is not allowed, notes.md is a file; allowed: a folder, or a new one",
+    ),
+    (
+        "plan --set results=notes.md/below",
+        "results: 'notes.md/below' is not allowed, notes.md is a file; allowed: a folder, or a new one",
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "expected"), COMMANDS)
+def test_commands_with_names_and_places_that_cannot_be(
+    tmp_path: Path, command: str, expected: str
+) -> None:
+    (tmp_path / "notes.md").write_text("mine\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "msgbench.cli", *command.split(), "--config", str(ROOT / "config.yaml")],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, f"msgbench: error: {expected}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.md"]
+
+
 def test_rows_of_a_table_may_share_an_experiment_and_differ_in_their_inputs_alone() -> None:
     raw = read_yaml(ROOT / "config.yaml")
     rows = [{"label": label, "experiment": E3} for label in ("once", "again")]
