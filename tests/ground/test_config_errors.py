@@ -312,6 +312,11 @@ CASES = [
         "datasets.cifar10: resolution 33 is not allowed; allowed: a power of two from 8 to 1024",
     ),
     (
+        "all images of what is published in one split",
+        {"tier": "paper", "datasets": {"ffhq": {"split": "all"}}},
+        "datasets.ffhq: split all does not fit source ffhq; allowed: train, test",
+    ),
+    (
         "two ways to average",
         {"tiers": {"smoke": {"defaults": {"ema": {"beta": 0.9, "halflife_kimg": 1}}}}},
         "tiers.smoke.defaults.ema: give exactly one of beta and halflife_kimg",
