@@ -268,6 +268,8 @@ def _leave_out_later_fields(payload: dict[str, Any]) -> None:
         del payload["growing"], model["growing"]
         if (model["pooling"] == "before_activation") == (model["family"] == "stylegan"):
             del model["pooling"]
+    if model["lin_cat_activation"] == "linear":
+        del model["lin_cat_activation"]
     if loss["style_mixing"] == 0:
         del loss["style_mixing"]
 
