@@ -169,16 +169,16 @@ def prepare(
     log: LogOption = None,
 ) -> None:
     """Turn a dataset as you downloaded it into a packed store with a manifest."""
-    from msgbench.config import merge
     from msgbench.console import log_to, say
     from msgbench.data.prepare import prepare as prepare_dataset
 
     log_to(log)
-    overrides = _overrides(set_)
-    if source is not None:
-        overrides = merge(overrides, {"datasets": {dataset: {"path": str(source)}}})
-    benchmark = _benchmark(config, None, overrides)
+    benchmark = _benchmark(config, set_)
     spec = benchmark.dataset(dataset)
+    if source is not None:
+        path = json.dumps(["datasets", dataset, "path"])
+        benchmark = _benchmark(config, [*(set_ or ()), f"{path}={json.dumps(str(source))}"])
+        spec = benchmark.dataset(dataset)
     folder = store or _layout(benchmark).dataset_dir(dataset, spec.fingerprint)
     manifest = prepare_dataset(spec, folder)
     say(f"{dataset}: {manifest.count} images of {manifest.resolution} px in {folder}")
@@ -620,27 +620,16 @@ def schema() -> None:
     typer.echo(json.dumps(document, indent=2))
 
 
-def _overrides(assignments: list[str] | None) -> dict[str, Any]:
-    from msgbench.config import merge, parse_override
-
-    overrides: dict[str, Any] = {}
-    for assignment in assignments or ():
-        overrides = merge(overrides, parse_override(assignment))
-    return overrides
-
-
-def _benchmark(
-    config: Path, assignments: list[str] | None, overrides: dict[str, Any] | None = None
-) -> Benchmark:
+def _benchmark(config: Path, assignments: list[str] | None) -> Benchmark:
     from msgbench.config import load_benchmark
 
-    return load_benchmark(config, _overrides(assignments) if overrides is None else overrides)
+    return load_benchmark(config, assignments=assignments or ())
 
 
 def _layout(benchmark: Benchmark) -> Layout:
     from msgbench.layout import Layout
 
-    return Layout(Path(benchmark.results), benchmark.tier)
+    return Layout.of(benchmark.results, benchmark.tier)
 
 
 def _split(name: str | None) -> Split | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgbench.errors import ConfigError
 from msgbench.units import nimg_label
 
 FINGERPRINT_CHARS = 8
@@ -87,6 +88,17 @@ class Layout:
 
     results: Path
     tier: str
+
+    @classmethod
+    def of(cls, results: str, tier: str) -> Layout:
+        """The paths below config's `results`; raises ConfigError when a file lies where that folder should."""
+        folder = Path(results)
+        for place in (folder, *folder.parents):
+            if place.exists() and not place.is_dir():
+                raise ConfigError(
+                    f"results: {results!r} is not allowed, {place} is a file; allowed: a folder, or a new one"
+                )
+        return cls(folder, tier)
 
     @property
     def root(self) -> Path:

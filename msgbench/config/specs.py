@@ -67,8 +67,9 @@ class DatasetSpec(Spec):
     resolution: int = Field(
         description="side of the square images in pixels, a power of two, 8 to 1024"
     )
-    split: Literal["train", "test"] = Field(
-        default="train", description="which images of the source"
+    split: Literal["train", "test", "all"] = Field(
+        default="train",
+        description="which images of the source; `all` (of CIFAR-10) is train, then test: the 60K of the paper",
     )
     num_images: int | None = Field(
         default=None, ge=1, description="use only the first so many images; empty = all of them"
@@ -82,6 +83,9 @@ class DatasetSpec(Spec):
             raise ValueError(
                 f"resolution {self.resolution} does not fit source cifar10; allowed: 32"
             )
+        # A stand-in is drawn for whatever split is asked for.
+        if self.split == "all" and self.source not in ("cifar10", "embedded"):
+            raise ValueError(f"split all does not fit source {self.source}; allowed: train, test")
         if self.source == "embedded" and self.num_images is None:
             raise ValueError("num_images is required for source embedded: how many images to draw")
         return self
@@ -265,6 +269,8 @@ def _leave_out_later_fields(payload: dict[str, Any]) -> None:
         del payload["growing"], model["growing"]
         if (model["pooling"] == "before_activation") == (model["family"] == "stylegan"):
             del model["pooling"]
+    if model["lin_cat_activation"] == "linear":
+        del model["lin_cat_activation"]
     if loss["style_mixing"] == 0:
         del loss["style_mixing"]
 

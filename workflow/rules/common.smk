@@ -49,13 +49,12 @@ if not config_files:
 try:
     merged_config, CONFIG_ARGUMENTS = layered(config_files, given.config)
     benchmark = resolve(merged_config)
+    layout = Layout.of(benchmark.results, benchmark.tier)
 except MsgbenchError as error:
     raise WorkflowError(str(error))
 config.clear()
 config.update(merged_config)
 validate(config, "../schemas/config.schema.json", set_default=False)
-
-layout = Layout(Path(benchmark.results), benchmark.tier)
 
 
 # Surroundings of the commands.

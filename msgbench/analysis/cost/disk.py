@@ -36,6 +36,7 @@ _FEATURES = {INCEPTION: 2048, SMALL: 128}
 _PUBLISHED_IMAGES = {
     ("cifar10", "train"): 50_000,
     ("cifar10", "test"): 10_000,
+    ("cifar10", "all"): 60_000,
     ("oxford_flowers", "train"): 8_189,
     ("indian_celebs", "train"): 3_000,  # as the paper prints it; a folder of your own
     ("lsun_churches", "train"): 126_227,
