@@ -158,6 +158,7 @@ MEASURING_ROOMS = (
     "snapshots.py",
     "protocols.py",
     "data/pixels.py",
+    "data/image_set.py",
 )
 # Sources that decide the layer tables.
 MODEL_ROOMS = ("models", "config/model.py", "layer_tables.py")

@@ -10,7 +10,8 @@ import pytest
 
 from msgbench.metrics.extractors.train_small import read_split
 from msgbench.metrics.extractors.weights import ExtractorWeights
-from msgbench.metrics.fidelity import Extractor, frechet_distance, statistics
+from msgbench.metrics.fidelity import Extractor
+from msgbench.metrics.scores import frechet_distance, statistics
 from msgbench.protocols import INCEPTION
 from msgbench.records import sha256_file
 

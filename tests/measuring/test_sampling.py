@@ -166,6 +166,7 @@ def test_sample_set_is_a_recipe_with_a_checksum(snapshot: Path) -> None:
         "latents": "numpy-pcg64(derive_seed(seed, index, 'sample-latent'))",
         "noise": "numpy-pcg64(derive_seed(seed, index, 'sample-noise')), for generators that take noise",
         "checksum": samples.checksum,
+        "distinct": 10,
     }
     again = SampleSet(snapshot, count=10, seed=7, batch_size=4)
     list(again.batches())

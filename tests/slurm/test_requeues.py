@@ -129,7 +129,9 @@ def test_preemption_saves_is_requeued_and_goes_on(lab: Lab) -> None:
     wait_until(lambda: twice.stat().st_mtime_ns != made, "the same snapshot once more", 120)
     assert twice.read_bytes() == first
     # The waiting login shows the job's log once a second.
-    wait_until(lambda: f"goes on from {newest / 1000:g} kimg" in login.said(), "the log to be shown")
+    wait_until(
+        lambda: f"goes on from {newest / 1000:g} kimg" in login.said(), "the log to be shown"
+    )
     assert lab.state(preemptor) == "COMPLETED"
     lab.assert_one_training()
     lab.cluster.run("scancel", lab.record().job_id)

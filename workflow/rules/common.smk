@@ -139,7 +139,8 @@ def store_of(wildcards):
 
 def weights_arguments():
     """Arguments that name the weights which msgbench does not ship."""
-    return ["--inception", benchmark.weights.inception] if benchmark.weights.inception else []
+    named = benchmark.weights.model_dump()
+    return [word for key, path in named.items() if path for word in (f"--{key}", path)]
 
 
 # What a start does, costs and needs.
@@ -176,7 +177,7 @@ def require_leave():
     try:
         require_accepted(work)
         for extractor in sorted({get_protocol(name).extractor for name in protocols_to_measure()}):
-            resolve_weights(extractor, benchmark.weights.inception)
+            resolve_weights(extractor, benchmark.weights.model_dump())
     except MsgbenchError as error:
         raise WorkflowError(str(error))
 

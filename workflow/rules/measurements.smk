@@ -58,6 +58,7 @@ rule evaluate_real:
         sources=MEASURING_SOURCES,
         protocols=lambda wildcards: ",".join(real_protocols(wildcards.dataset)),
         tier=benchmark.tier,
+        mirror=lambda wildcards: ["--mirror"] if dataset_of(wildcards).mirror else [],
         store=lambda wildcards, input: Path(input[0]).parent,
         cache=lambda wildcards, output: layout.cache,
         weights=lambda wildcards, output: weights_arguments(),
@@ -66,7 +67,7 @@ rule evaluate_real:
     shell:
         "exec msgbench launch {params.job:q} --run-dir {params.job_dir:q} --output {output:q} --log {log:q}"
         " -- msgbench evaluate --real {params.store:q} --protocols {params.protocols} --tier {params.tier}"
-        " --out {output:q} --cache {params.cache:q} --log {log:q} {params.weights:q}"
+        " --out {output:q} --cache {params.cache:q} --log {log:q} {params.mirror:q} {params.weights:q}"
 
 
 # Any experiment can be asked for by its name, also one that no table shows.
