@@ -1,6 +1,7 @@
 # What all rules share: the resolved benchmark, its paths, and who needs whose runs. No rules here.
 
 import atexit
+import functools
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ from msgbench.analysis.cost import Workload, announcement, require_accepted
 from msgbench.config import LAYER_TABLES, resolve
 from msgbench.config.overrides import layered
 from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
+from msgbench.data.sources import splits_at
 from msgbench.errors import MsgbenchError
 from msgbench.layout import (
     ANALYSIS_ROOMS,
@@ -116,7 +118,39 @@ def in_runs(file, experiments):
 
 def dataset_of(wildcards):
     """The spec of a job's dataset; refuses a path whose fingerprint is not the present one."""
+    test = test_images_of(wildcards.dataset)
+    if test is not None and short(test.fingerprint) == wildcards.fp:
+        return test
     return present(benchmark.datasets[wildcards.dataset], wildcards.dataset, wildcards.fp)
+
+
+@functools.cache
+def test_images_of(name):
+    """The spec of a dataset's test images, which floors are measured with; None where there are none."""
+    spec = benchmark.datasets[name]
+    if spec.source != "cifar10" or spec.split != "train":
+        return None
+    try:
+        has_test = "test" in splits_at(spec)
+    except MsgbenchError:
+        return None  # preparing the training images says what is wrong
+    return spec.model_copy(update={"split": "test"}) if has_test else None
+
+
+def split_arguments(wildcards):
+    """Arguments that ask for a dataset's test images, where the config means the others."""
+    split, name = dataset_of(wildcards).split, wildcards.dataset
+    return (
+        [] if split == benchmark.datasets[name].split else [f"--set=datasets.{name}.split={split}"]
+    )
+
+
+def test_store_of(wildcards):
+    """The manifest of a dataset's test images, as an input that need not be there."""
+    test = test_images_of(wildcards.dataset)
+    return (
+        [] if test is None else str(layout.dataset_dir(test.name, test.fingerprint) / MANIFEST_JSON)
+    )
 
 
 def experiment_of(wildcards):

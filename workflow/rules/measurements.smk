@@ -41,6 +41,7 @@ rule evaluate:
 rule evaluate_real:
     input:
         DATASET_DIR / MANIFEST_JSON,
+        test=test_store_of,
     output:
         DATASET_DIR / REAL_JSON,
     log:
@@ -59,6 +60,9 @@ rule evaluate_real:
         protocols=lambda wildcards: ",".join(real_protocols(wildcards.dataset)),
         tier=benchmark.tier,
         mirror=lambda wildcards: ["--mirror"] if dataset_of(wildcards).mirror else [],
+        test=lambda wildcards, input: (
+            ["--test-store", Path(input.test).parent] if input.test else []
+        ),
         store=lambda wildcards, input: Path(input[0]).parent,
         cache=lambda wildcards, output: layout.cache,
         weights=lambda wildcards, output: weights_arguments(),
@@ -67,7 +71,8 @@ rule evaluate_real:
     shell:
         "exec msgbench launch {params.job:q} --run-dir {params.job_dir:q} --output {output:q} --log {log:q}"
         " -- msgbench evaluate --real {params.store:q} --protocols {params.protocols} --tier {params.tier}"
-        " --out {output:q} --cache {params.cache:q} --log {log:q} {params.mirror:q} {params.weights:q}"
+        " --out {output:q} --cache {params.cache:q} --log {log:q} {params.mirror:q} {params.test:q}"
+        " {params.weights:q}"
 
 
 # Any experiment can be asked for by its name, also one that no table shows.
