@@ -267,6 +267,9 @@ def report(
 
 @app.command()
 def bench(
+    what: Annotated[
+        str, typer.Argument(help="training (steps), or metrics (scores from made-up features).")
+    ] = "training",
     method: Annotated[str, typer.Option(help="Name under `methods`.")] = "msg-progan",
     resolution: Annotated[
         list[int] | None, typer.Option(help="Side of the images in pixels. Repeatable.")
@@ -286,10 +289,18 @@ def bench(
     device: DeviceOption = "auto",
     log: LogOption = None,
 ) -> None:
-    """Time training steps beside a plain eager float32 one: images/s, FLOP/s, ratios."""
+    """Time training steps beside a plain eager float32 one: images/s, FLOP/s, ratios; or the making of scores."""
     from msgbench.console import log_to
 
     log_to(log)
+    if what not in ("training", "metrics"):
+        raise ConfigError(f"bench: {what!r} is not allowed; allowed: training, metrics")
+    if what == "metrics":
+        from msgbench.metrics.bench import bench_metrics
+
+        for line in bench_metrics(threads, out=out):
+            typer.echo(line)
+        return
     benchmark = _benchmark(config, [*(set_ or ()), "tier=paper"])
     from msgbench.bench import run_bench
 

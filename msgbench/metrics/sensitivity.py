@@ -29,7 +29,7 @@ from msgbench.records import atomic_file
 
 LAYERS = ("64", "192", "768")
 # Images of the training set, of the test set, and of each variant: two CPU cores see about four a second.
-TRAIN, TEST, VARIED = 2_000, 2_000, 400
+TRAIN, TEST, VARIED = 5_000, 2_000, 400
 BATCH = 25
 FORMAT = 1
 
