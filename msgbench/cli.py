@@ -212,6 +212,7 @@ def train(
 
 app.command()(cli_measuring.evaluate)
 app.command()(cli_measuring.protocols)
+app.command()(cli_measuring.sensitivity)
 
 
 @app.command()

@@ -124,11 +124,17 @@ def protocols(
     name: Annotated[
         str | None, typer.Argument(help="A protocol: its card. Without it: all, one a line.")
     ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="The list as the table of docs/protocols.md.")
+    ] = False,
 ) -> None:
     """List the protocols that scores are made by, or print the card of one."""
     from msgbench.config.sentences import nearest
-    from msgbench.protocols import PROTOCOLS
+    from msgbench.protocols import PROTOCOLS, markdown_table
 
+    if markdown:
+        typer.echo(markdown_table())
+        return
     if name is None:
         for protocol in PROTOCOLS.values():
             typer.echo(f"{protocol.name:20} v{protocol.version}  {protocol.title}")
@@ -136,3 +142,25 @@ def protocols(
     if name not in PROTOCOLS:
         raise ConfigError(f"protocol {name}: is not declared{nearest(name, PROTOCOLS)}")
     typer.echo(json.dumps(PROTOCOLS[name].card(), indent=2))
+
+
+def sensitivity(
+    train: Annotated[Path, typer.Argument(help="A store of the training images of CIFAR-10.")],
+    test: Annotated[Path, typer.Argument(help="A store of its test images.")],
+    inception: Annotated[
+        Path, typer.Option(help="Inception weights whose layers up to 768 are the published ones.")
+    ],
+    cache: Annotated[Path, typer.Option(help="Folder where features are kept.")],
+    page: Annotated[
+        Path, typer.Option(help="The Markdown page whose measured part is written anew.")
+    ] = Path("docs/protocols.md"),
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
+    log: LogOption = None,
+) -> None:
+    """Measure what resize, flips, number of images, splits and quantisation move, on real images."""
+    from msgbench.console import log_to, say
+
+    log_to(log)
+    from msgbench.metrics.sensitivity_table import write_sensitivity
+
+    say(f"sensitivity: {write_sensitivity(train, test, inception, cache, page, threads)}")

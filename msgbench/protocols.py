@@ -98,7 +98,7 @@ class Protocol:
             "direction": self.direction,
             "title": self.title,
             "num_fake": self.num_fake,
-            "generator": "G_ema, without truncation, fresh noise",
+            "generator": "G_ema, without truncation, noise of its own for each image",
             "num_real": self.num_real,
             "reals": self.reals,
             "reals_in_words": self.reals_in_words(),
@@ -209,3 +209,26 @@ PROTOCOLS: dict[str, Protocol] = _declare(
 def get_protocol(name: str) -> Protocol:
     """The protocol called `name`; KeyError when there is none (configs are checked before)."""
     return PROTOCOLS[name]
+
+
+def markdown_table() -> str:
+    """All protocols as a Markdown table; docs/protocols.md holds it."""
+    lines = [
+        "| protocol | version | generated | reals | extractor | splits, subsets, neighbour | as the papers' |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for p in PROTOCOLS.values():
+        options = {
+            "is": f"{p.splits} split{'s' if p.splits != 1 else ''}",
+            "kid": f"{p.kid_subsets} subsets of {p.kid_subset_size:,}" if p.kid_subset_size else "",
+            "prc": f"neighbour {p.neighborhood}",
+            "fid": "",
+        }[p.metric]
+        reals = "–" if not p.compares else "all, once" if p.num_real is None else f"{p.num_real:,}"
+        if p.compares and p.num_real is not None:
+            reals += " of the stream" if p.reals == "stream" else ", once"
+        published = "yes" if p.comparable_with_paper else ""
+        lines.append(
+            f"| `{p.name}` | {p.version} | {p.num_fake:,} | {reals} | {p.extractor} | {options} | {published} |"
+        )
+    return "\n".join(lines)

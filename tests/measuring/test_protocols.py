@@ -39,7 +39,7 @@ def test_a_card_says_all_that_decides_a_score() -> None:
         "direction": "lower",
         "title": "FID, 50,000 images against 50,000 of the repeating, mirrored stream of reals",
         "num_fake": 50_000,
-        "generator": "G_ema, without truncation, fresh noise",
+        "generator": "G_ema, without truncation, noise of its own for each image",
         "num_real": 50_000,
         "reals": "stream",
         "reals_in_words": "the first 50,000 of the store's endless stream: its images in order, again and again, each "
