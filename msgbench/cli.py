@@ -211,6 +211,7 @@ def train(
 
 
 app.command()(cli_measuring.evaluate)
+app.command()(cli_measuring.sample)
 app.command()(cli_measuring.protocols)
 app.command()(cli_measuring.sensitivity)
 

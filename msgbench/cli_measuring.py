@@ -120,6 +120,47 @@ def _tell(out: Path) -> None:
     say(f"records: {out}")
 
 
+def sample(
+    places: Annotated[
+        list[Path], typer.Argument(help="A run directory or snapshot; more only stand beside it.")
+    ],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="grid, scales, interpolation, mixing, noise, time-lapse or beside. Repeatable; default: all that fit.",
+        ),
+    ] = None,
+    at: Annotated[
+        str, typer.Option(help="Of a run: its best snapshot, its final one, or a length in kimg.")
+    ] = "best",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The manifest (.json) to write; default: samples.json of the run."),
+    ] = None,
+    device: DeviceOption = "auto",
+    log: LogOption = None,
+) -> None:
+    """Draw the picture sets that figures are made of: uncurated, with their seeds and checksums."""
+    from msgbench.console import log_to, say
+    from msgbench.layout import SAMPLES_JSON
+
+    log_to(log)
+    if out is None and not places[0].is_dir():
+        raise ConfigError("--out: is required for a snapshot; name the manifest (.json) to write")
+    manifest = out or places[0] / SAMPLES_JSON
+    if manifest.suffix != ".json":
+        raise ConfigError(
+            f"--out: {str(manifest)!r} is not allowed; allowed: a file name with .json"
+        )
+    from msgbench.device import choose_device, make_reproducible
+    from msgbench.pictures.write import draw_pictures
+
+    make_reproducible(1)
+    on = choose_device(known_device(device))
+    say(f"sample: {draw_pictures(places, manifest, sets, at, on)}")
+
+
 def protocols(
     name: Annotated[
         str | None, typer.Argument(help="A protocol: its card. Without it: all, one a line.")

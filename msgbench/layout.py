@@ -20,6 +20,7 @@ FINGERPRINT_CHARS = 8
 SPEC_JSON = "spec.json"
 TRAIN_JSON = "train.json"
 EVALUATE_JSON = "evaluate.json"
+SAMPLES_JSON = "samples.json"
 RETENTION_JSON = "retention.json"
 JOBS = "jobs"
 JOB_OUTPUT = "output"  # in the folder of a job
@@ -160,6 +161,8 @@ MEASURING_ROOMS = (
     "data/pixels.py",
     "data/image_set.py",
 )
+# Sources that decide the picture sets.
+PICTURE_ROOMS = ("pictures", "sampling.py", "snapshots.py", "data/pixels.py")
 # Sources that decide the layer tables.
 MODEL_ROOMS = ("models", "config/model.py", "layer_tables.py")
 # Sources that decide tables, figures and pages.

@@ -26,7 +26,9 @@ from msgbench.layout import (
     MANIFEST_JSON,
     MEASURING_ROOMS,
     MODEL_ROOMS,
+    PICTURE_ROOMS,
     REAL_JSON,
+    SAMPLES_JSON,
     SPEC_JSON,
     TRAIN_JSON,
     Layout,
@@ -291,5 +293,6 @@ def table_of(figure):
 # Digests of the sources of rooms that are cheap to run again.
 
 MEASURING_SOURCES = source_digest(*MEASURING_ROOMS)
+PICTURE_SOURCES = source_digest(*PICTURE_ROOMS)
 ANALYSIS_SOURCES = source_digest(*ANALYSIS_ROOMS)
 MODEL_SOURCES = source_digest(*MODEL_ROOMS)

@@ -75,6 +75,45 @@ rule evaluate_real:
         " {params.weights:q}"
 
 
+# The picture sets of every run, drawn after the measurements have said which snapshot is the best. Not part of `all`:
+# no table needs them. The pictures lie undeclared in the folder beside the manifest.
+rule samples:
+    input:
+        [
+            file
+            for table in benchmark.tables_of_all()
+            for file in in_runs(SAMPLES_JSON, experiments_of(table))
+        ],
+    message:
+        "target samples"
+
+
+rule sample:
+    input:
+        RUN_DIR / EVALUATE_JSON,
+    output:
+        RUN_DIR / SAMPLES_JSON,
+    log:
+        RUN_DIR / LOGS / "sample.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        local_slots=local_slots("sample"),
+    params:
+        job=job_arguments("sample"),
+        job_dir=lambda wildcards, output: layout.job_dir(
+            f"sample-{wildcards.experiment}-{wildcards.fp}-seed{wildcards.seed}"
+        ),
+        sources=PICTURE_SOURCES,
+        run_dir=lambda wildcards, output: Path(output[0]).parent,
+    message:
+        "sample {wildcards.experiment}, seed {wildcards.seed}"
+    shell:
+        "exec msgbench launch {params.job:q} --run-dir {params.job_dir:q} --output {output:q} --log {log:q}"
+        " -- msgbench sample {params.run_dir:q} --out {output:q} --log {log:q}"
+
+
 # Any experiment can be asked for by its name, also one that no table shows.
 for name in benchmark.experiments:
 
