@@ -28,6 +28,8 @@ STATS_JSONL = "stats.jsonl"
 SNAPSHOTS = "snapshots"
 STATES = "states"
 GRIDS = "grids"
+OBSERVATIONS_JSONL = "observations.jsonl"
+OBSERVED = "observed"
 METRICS = "metrics"
 TENSORBOARD = "tensorboard"
 LOGS = "logs"
@@ -75,6 +77,11 @@ def state_file(cur_nimg: int) -> str:
 def grid_file(cur_nimg: int, scale: int) -> str:
     """Path of the grid of fixed latents at one scale inside its run directory."""
     return f"{GRIDS}/grid-{nimg_label(cur_nimg)}-{scale:04d}px.png"
+
+
+def observed_file(cur_nimg: int) -> str:
+    """Path of the images that an observer took inside its run directory."""
+    return f"{OBSERVED}/observed-{nimg_label(cur_nimg)}.safetensors"
 
 
 def record_file(protocol: str, cur_nimg: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from msgbench.training.grids import write_grids
 from msgbench.training.interrupt import OnTerm, StopRequest
 from msgbench.training.ledger import Ledger
 from msgbench.training.networks import Networks, update_ema
+from msgbench.training.observers import Observer, fixed_images
 from msgbench.training.state import STATE_SCHEMA, load_latest, require_same, save_state
 from msgbench.training.stats import StatsWriter
 from msgbench.training.steps import discriminator_step, generator_step
@@ -94,6 +96,7 @@ class _Training:
             if self._pending is not None:
                 self.stats.restore(self._pending)
             start = self.cur_nimg
+            observer = Observer(self.run_dir, len(self.store), start)
             while self.cur_nimg < total:
                 if self._due(spec.snapshot_kimg):
                     self._snapshot()
@@ -110,6 +113,7 @@ class _Training:
                 stats |= generator_step(self.nets, self.run, spec.batch_size, self.cur_nimg, beside)
                 update_ema(self.nets.G_ema, self.nets.G, self.beta)
                 self.cur_nimg += spec.batch_size
+                observer.after_step(self.cur_nimg, spec.batch_size, self._fixed_images)
                 self._report(stats)
             self._snapshot()
             write_grids(self.run_dir, self.run, self.nets.G_ema, self.cur_nimg)
@@ -118,6 +122,10 @@ class _Training:
 
     def _due(self, every_kimg: float) -> bool:
         return self.cur_nimg % self.spec.in_batches(every_kimg) == 0
+
+    def _fixed_images(self) -> Sequence[torch.Tensor]:
+        """What the observer looks at: images of G_ema for the fixed latents, a tensor a resolution."""
+        return fixed_images(self.nets.G_ema, self.run.seed, self.run.spec.model.latent_size)
 
     def _beside_fakes(self, reals: list[torch.Tensor]) -> list[torch.Tensor] | None:
         """Reals that a relativistic generator step compares its fakes with; None for other losses."""
