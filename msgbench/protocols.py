@@ -201,7 +201,8 @@ PROTOCOLS: dict[str, Protocol] = _declare(
     # For the shortest trainings of the smoke tier, which only show that everything runs.
     _is("is500_small", 500, 5, SMALL),
     _compared("fid500_small", 2, "fid", 500, None, SMALL),
-    _compared("fid500_small_stream", 1, "fid", 500, 500, SMALL, reals="stream"),
+    # Twice the reals, so that a store of 600 drawn images is gone through again.
+    _compared("fid500_small_stream", 1, "fid", 500, 1_000, SMALL, reals="stream"),
     _compared("prc500_small", 1, "prc", 500, 500, SMALL),
 )
 

@@ -16,13 +16,13 @@ from msgbench.models.channels import (
     channels,
     discriminator_channels,
 )
-from msgbench.protocols import INCEPTION, SMALL, Protocol, get_protocol
+from msgbench.protocols import INCEPTION, SMALL, VGG16, Protocol, get_protocol
 from msgbench.units import LOWEST_RESOLUTION
 
 _FLOP_PER_MAC = 2
 
 # Forward pass of a feature extractor on one image, FLOP.
-_EXTRACTOR_FLOP = {INCEPTION: 11.4e9, SMALL: 0.06e9}
+_EXTRACTOR_FLOP = {INCEPTION: 11.4e9, VGG16: 31.0e9, SMALL: 0.06e9}
 
 
 @dataclass(frozen=True)
