@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
+from msgbench.cli import app
 from msgbench.config import EmaSpec, ModelSpec
 from msgbench.data.store import Store
 from msgbench.errors import MsgbenchError
@@ -247,3 +249,65 @@ def test_a_foreign_weights_file_is_refused_before_anything_is_read(
         assert str(caught.value).startswith(
             f"{weights}: has sha256 ba7816bf, the published file has "
         )
+
+
+ONE = (
+    "evaluate: give exactly one of a run directory (with --store), --real, --images and --snapshot"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], ONE),
+        (["{folder}"], ONE),
+        (["--images", "{folder}", "--snapshot", "{folder}"], ONE),
+        (["{folder}", "--store", "{folder}", "--real", "{folder}"], ONE),
+        (["--images", "{folder}"], "--images: needs --protocols and --out, too"),
+        (
+            ["--snapshot", "x", "--protocols", "fid50k"],
+            "--snapshot: needs --protocols and --out, too",
+        ),
+        (
+            ["--real", "{folder}", "--protocols", "is60_test", "--out", "r.json", "--tier", "big"],
+            "--tier: 'big' is not allowed; allowed: smoke, mini, paper",
+        ),
+        (
+            [
+                "--images",
+                "{folder}",
+                "--protocols",
+                "is60_test",
+                "--out",
+                "r.json",
+                "--batch-size",
+                "0",
+            ],
+            "--batch-size: 0 is not allowed; allowed: a number from 1",
+        ),
+        (
+            [
+                "--images",
+                "{folder}",
+                "--protocols",
+                "is60_test",
+                "--out",
+                "r.json",
+                "--device",
+                "tpu",
+            ],
+            "--device: 'tpu' is not allowed; allowed: auto, cpu, cuda",
+        ),
+        (
+            ["--snapshot", "none", "--protocols", "fid50k", "--out", "r.json"],
+            "none: no such snapshot",
+        ),
+    ],
+)
+def test_command_lines_that_say_too_little_or_too_much(
+    folder: Path, arguments: list[str], sentence: str
+) -> None:
+    words = [argument.format(folder=folder) for argument in arguments]
+    done = CliRunner().invoke(app, ["evaluate", *words])
+    assert isinstance(done.exception, MsgbenchError)
+    assert str(done.exception) == sentence

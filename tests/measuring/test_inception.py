@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from msgbench.config import DatasetSpec
 from msgbench.data.prepare import prepare
@@ -16,7 +18,12 @@ from msgbench.metrics.evaluate_real import evaluate_real
 from msgbench.metrics.extractors.train_small import read_split
 from msgbench.metrics.extractors.weights import ExtractorWeights
 from msgbench.metrics.fidelity import Extractor
-from msgbench.metrics.scores import frechet_distance, statistics
+from msgbench.metrics.scores import (
+    frechet_distance,
+    kernel_distance,
+    precision_and_recall,
+    statistics,
+)
 from msgbench.protocols import INCEPTION
 from msgbench.records import read_json, sha256_file
 
@@ -46,6 +53,49 @@ def test_fid_of_the_genuine_inception_up_to_feature_768(
     for layer, pinned in PINNED.items():
         found = frechet_distance(statistics(train[layer]), statistics(test[layer])).value
         assert found == pytest.approx(pinned, rel=1e-3), layer
+
+
+@pytest.mark.weights
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_the_genuine_inception_scores_as_by_the_fidelity_command(
+    shared_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    """FID, KID and PRC at feature 64 of two folders of 40 real images each, by torch-fidelity's own command."""
+    expand = shared_folder / "weights" / "expand_inception.py"
+    if not expand.exists():
+        pytest.skip("genuine Inception not run: there is no ../shared/weights/expand_inception.py")
+    path = tmp_path / "inception.pth"
+    subprocess.run([sys.executable, str(expand), str(path)], check=True, capture_output=True)
+    sets = {}
+    for name in ("train", "test"):
+        sets[name] = read_split(shared_folder / "data" / "cifar-10-batches-bin", name)[0][:40]  # type: ignore[arg-type]
+        (tmp_path / name).mkdir()
+        for index, image in enumerate(sets[name]):
+            pixels = image.permute(1, 2, 0).numpy()
+            Image.fromarray(pixels).save(tmp_path / name / f"{index:02d}.png")
+    extractor = Extractor(ExtractorWeights(INCEPTION, path, sha256_file(path)), layers=["64"])
+    ours = {name: extractor.features(images.split(7)).layers["64"] for name, images in sets.items()}
+    from torch_fidelity.fidelity import main
+
+    arguments = [
+        "fidelity", "--input1", str(tmp_path / "train"), "--input2", str(tmp_path / "test"), "--fid", "--kid", "--prc",
+        "--feature-extractor", INCEPTION, "--feature-extractor-weights-path", str(path), "--feature-layer-fid", "64",
+        "--feature-layer-kid", "64", "--feature-layer-prc", "64", "--kid-subset-size", "20", "--cpu", "--no-cache",
+        "--save-cpu-ram", "--json", "--silent",
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", arguments)
+    capsys.readouterr()
+    main()
+    theirs = json.loads(capsys.readouterr().out)
+    fid = frechet_distance(statistics(ours["train"]), statistics(ours["test"])).value
+    kid = kernel_distance(ours["train"], ours["test"], 100, 20)
+    prc = precision_and_recall(ours["train"], ours["test"], 3)
+    assert fid == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6, abs=1e-5)
+    assert kid.value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6, abs=1e-5)
+    assert prc.parts == pytest.approx(
+        {"precision": theirs["precision"], "recall": theirs["recall"]}, rel=1e-6, abs=1e-5
+    )
 
 
 @pytest.mark.weights

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from msgbench.errors import MeasurementError
 from msgbench.metrics import scores
+from msgbench.metrics.bench import bench_metrics, made_up
 from msgbench.metrics.fidelity import torch_fidelity
 from msgbench.metrics.scores import (
     Statistics,
@@ -16,6 +20,7 @@ from msgbench.metrics.scores import (
     precision_and_recall,
     statistics,
 )
+from msgbench.metrics.torchvision_stub import import_torchvision
 
 
 def normal(count: int, size: int, seed: int, scale: float = 1.0) -> torch.Tensor:
@@ -70,6 +75,19 @@ def test_formula_of_pytorch_fid(fakes: int, reals: int, size: int) -> None:
     expected = difference @ difference + np.trace(c1 + c2 - 2 * root.real)
     found = frechet_distance(statistics(torch.from_numpy(x)), statistics(torch.from_numpy(y)))
     assert found.value == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("fakes", "reals", "size"), [(800, 900, 96), (60, 900, 96)])
+def test_pytorch_fid_itself(fakes: int, reals: int, size: int) -> None:
+    """Runs where somebody installed it: `pip install pytorch-fid 'scipy<1.18'`."""
+    import_torchvision()
+    fid_score = pytest.importorskip("pytorch_fid.fid_score", reason="pytorch-fid is not installed")
+    a, b = statistics(normal(fakes, size, 2)), statistics(normal(reals, size, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SciPy's about the argument that it will drop
+        theirs = fid_score.calculate_frechet_distance(a.mean, a.covariance, b.mean, b.covariance)
+    # Its sqrtm is off by some 1e-7 where a covariance is singular.
+    assert frechet_distance(a, b).value == pytest.approx(theirs, rel=1e-6, abs=1e-5)
 
 
 def test_statistics_in_chunks_are_those_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,3 +195,28 @@ def test_too_few_images_for_a_neighbour() -> None:
     assert str(caught.value) == (
         "precision and recall with neighbour 3 needs at least 4 images, the set has 3"
     )
+
+
+def test_bench_metrics_times_every_score(tmp_path: Path) -> None:
+    lines = bench_metrics(1, count=400, features=32, out=tmp_path)
+    assert (tmp_path / "bench-metrics.md").read_text().splitlines() == lines
+    rows = [line.split("|")[1:-1] for line in lines if line.startswith("|")][2:]
+    names = [row[0].strip() for row in rows]
+    assert names == [
+        "statistics of the reals", "root of their covariance", "statistics of the fakes",
+        "Frechet distance, symmetric", "KID, 100 subsets of 400", "IS, 10 splits",
+        "Frechet distance again by torch-fidelity", "**FID + KID + IS of a snapshot**",
+    ]  # fmt: skip
+    total = float(rows[-1][2].strip(" *"))
+    # Of two-digit roundings.
+    assert total == pytest.approx(sum(float(row[2]) for row in rows[2:6]), abs=0.03)
+    assert "Peak memory" in lines[-1]
+
+
+def test_made_up_features_have_the_spectrum_that_they_say() -> None:
+    x = made_up(7_000, 16, 1).double()
+    # Deviation 1 / sqrt(k); of 7,000 normals its relative error is 0.0085.
+    expected = 1 / np.sqrt(np.arange(1, 17))
+    np.testing.assert_allclose(x.std(dim=0).numpy(), expected, rtol=0.05)
+    assert x.mean(dim=0).abs().max().item() < 0.06
+    assert torch.equal(made_up(7_000, 16, 1).double(), x)
