@@ -298,7 +298,7 @@ def bench(
     if what not in ("training", "metrics"):
         raise ConfigError(f"bench: {what!r} is not allowed; allowed: training, metrics")
     if what == "metrics":
-        from msgbench.metrics.bench import bench_metrics
+        from msgbench.bench_metrics import bench_metrics
 
         for line in bench_metrics(threads, out=out):
             typer.echo(line)

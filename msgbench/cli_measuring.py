@@ -202,6 +202,6 @@ def sensitivity(
     from msgbench.console import log_to, say
 
     log_to(log)
-    from msgbench.metrics.sensitivity_table import write_sensitivity
+    from msgbench.sensitivity.table import write_sensitivity
 
     say(f"sensitivity: {write_sensitivity(train, test, inception, cache, page, threads)}")

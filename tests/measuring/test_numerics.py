@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from msgbench.bench_metrics import bench_metrics, made_up
 from msgbench.errors import MeasurementError
 from msgbench.metrics import scores
-from msgbench.metrics.bench import bench_metrics, made_up
 from msgbench.metrics.fidelity import torch_fidelity
 from msgbench.metrics.scores import (
     Statistics,

@@ -10,12 +10,14 @@ import pytest
 from msgbench.data.pixels import to_uint8
 from msgbench.data.store import Store
 from msgbench.errors import MeasurementError
-from msgbench.metrics import sensitivity, sensitivity_table
 from msgbench.metrics.extractors.weights import ExtractorWeights, resolve_weights
 from msgbench.metrics.fidelity import Extractor
-from msgbench.metrics.sensitivity import image_sets
-from msgbench.metrics.sensitivity_table import BEGIN, END, write_sensitivity
-from msgbench.metrics.variants import (
+from msgbench.protocols import SMALL, markdown_table
+from msgbench.sensitivity import features as sensitivity
+from msgbench.sensitivity import table as sensitivity_table
+from msgbench.sensitivity.features import image_sets
+from msgbench.sensitivity.table import BEGIN, END, write_sensitivity
+from msgbench.sensitivity.variants import (
     bicubic_299,
     half_by_box,
     half_by_lanczos,
@@ -24,7 +26,6 @@ from msgbench.metrics.variants import (
     mirrored,
     truncated,
 )
-from msgbench.protocols import SMALL, markdown_table
 
 
 def test_the_page_lists_the_protocols_that_there_are(root: Path) -> None:
@@ -135,7 +136,7 @@ def test_stores_and_pages_that_do_not_do(
 def test_a_damaged_file_of_features_is_made_again(
     tiny_table: None, drawn_store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from msgbench.metrics.sensitivity import Wanted, extract
+    from msgbench.sensitivity.features import Wanted, extract
 
     weights = ExtractorWeights(SMALL, resolve_weights(SMALL).path, "a" * 64)
     wanted = [Wanted("train", np.array(drawn_store.images[:10]), "b" * 64)]

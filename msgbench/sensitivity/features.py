@@ -8,7 +8,6 @@ goes on where it was.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,8 @@ from msgbench.console import Progress, say
 from msgbench.data.store import Store
 from msgbench.errors import MeasurementError
 from msgbench.metrics.fidelity import Extractor
-from msgbench.metrics.variants import VARIANTS, Pixels
 from msgbench.records import atomic_file
+from msgbench.sensitivity.variants import VARIANTS, Pixels
 
 LAYERS = ("64", "192", "768")
 # Images of the training set, of the test set, and of each variant: two CPU cores see about four a second.
@@ -96,7 +95,7 @@ def _cache_file(cache: Path, wanted: Wanted, extractor: Extractor) -> Path:
         "extractor": extractor.weights.identity(),
         "layers": list(LAYERS),
     }
-    return cache / "sensitivity" / f"{fingerprint_of(json.loads(json.dumps(key)))[:32]}.safetensors"
+    return cache / "sensitivity" / f"{fingerprint_of(key)[:32]}.safetensors"
 
 
 def _load(path: Path) -> dict[str, Tensor] | None:

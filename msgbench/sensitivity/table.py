@@ -23,9 +23,9 @@ from msgbench.metrics.scores import (
     precision_and_recall,
     statistics,
 )
-from msgbench.metrics.sensitivity import LAYERS, extract, image_sets
 from msgbench.protocols import INCEPTION, SMALL
 from msgbench.records import provenance, sha256_file, write_text
+from msgbench.sensitivity.features import LAYERS, extract, image_sets
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 FeaturesOf = dict[str, dict[str, Tensor]]
