@@ -30,11 +30,12 @@ from msgbench.metrics.extractors.weights import (
     PUBLISHED,
     SMALL_CARD,
     SMALL_SHA256,
+    ExtractorWeights,
     resolve_weights,
 )
-from msgbench.metrics.fidelity import Extractor
+from msgbench.metrics.fidelity import Extractor, torch_fidelity
 from msgbench.metrics.scores import frechet_distance, statistics
-from msgbench.protocols import INCEPTION, SMALL
+from msgbench.protocols import INCEPTION, SMALL, VGG16
 from msgbench.records import sha256_file
 
 
@@ -271,3 +272,29 @@ def test_learning_rate_is_one_cycle() -> None:
     assert rates.index(max(rates)) in (24, 25)
     assert rates[-1] == pytest.approx(0.0, abs=2e-4)
     assert sorted(rates[25:], reverse=True) == rates[25:]
+
+
+@pytest.mark.slow
+def test_vgg16_gives_the_features_of_its_last_hidden_layer(tmp_path: Path) -> None:
+    """Random weights in the published form: the layer, its size and the resize are what precision and recall need."""
+    torch_fidelity()
+    import torchvision
+
+    torch.manual_seed(0)
+    model = torchvision.models.vgg16().eval()
+    path = tmp_path / "vgg16.pth"
+    torch.save(model.state_dict(), path)
+    extractor = Extractor(ExtractorWeights(VGG16, path, sha256_file(path)), ["prc"])
+    assert extractor.layers == ("fc2_relu",)
+    images = torch.randint(0, 256, (3, 3, 224, 224), generator=torch.Generator().manual_seed(1))
+    found = extractor.features([images.to(torch.uint8)]).layers["fc2_relu"]
+    assert list(found.shape) == [3, 4096]
+    # By hand: ImageNet's mean and deviation, then all of the network but its last layer; 224 px need no resize.
+    mean, deviation = (
+        torch.tensor(x).view(3, 1, 1) for x in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    )
+    with torch.no_grad():
+        x = model.avgpool(model.features((images / 255 - mean) / deviation)).flatten(1)
+        expected = torch.nn.functional.relu(model.classifier[:4](x))
+    assert expected.abs().max() > 1e-3
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-5 * expected.abs().max().item())
