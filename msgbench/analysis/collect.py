@@ -32,7 +32,7 @@ from msgbench.layout import (
     Layout,
     job_file,
 )
-from msgbench.protocols import get_protocol
+from msgbench.protocols import PROTOCOLS, get_protocol
 from msgbench.records import read_json
 from msgbench.retention import Deleted, Taken, deleted_of
 
@@ -64,6 +64,11 @@ class Record:
     path: Path
     content: Mapping[str, Any]
     """The whole record."""
+
+    def is_of(self, protocol: str) -> bool:
+        """Whether the score was made by the present version of `protocol`: others are never shown under its name."""
+        declared = PROTOCOLS.get(protocol)
+        return self.protocol == protocol and (declared is None or self.version == declared.version)
 
     @property
     def table_value(self) -> float:
@@ -151,8 +156,8 @@ class Run:
         return None
 
     def of(self, protocol: str) -> tuple[Record, ...]:
-        """Records of one protocol, by length of training."""
-        return tuple(record for record in self.records if record.protocol == protocol)
+        """Records of one protocol in its present version, by length of training."""
+        return tuple(record for record in self.records if record.is_of(protocol))
 
     def gap(self, protocol: str) -> str | None:
         """Why the run has no complete result by one protocol; None when it has."""
@@ -183,11 +188,11 @@ class Dataset:
 
     def of(self, protocol: str) -> Record | None:
         """The score of the real images by one protocol."""
-        return next((record for record in self.real if record.protocol == protocol), None)
+        return next((record for record in self.real if record.is_of(protocol)), None)
 
     def control(self, protocol: str) -> Record | None:
         """The score of the control by one protocol."""
-        return next((record for record in self.controls if record.protocol == protocol), None)
+        return next((record for record in self.controls if record.is_of(protocol)), None)
 
 
 @dataclass(frozen=True)

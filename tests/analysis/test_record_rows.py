@@ -5,6 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from msgbench.analysis.collect import collect
+from msgbench.analysis.figures import build_plot
 from msgbench.analysis.tables import make_table
 from msgbench.errors import ResultsError
 from msgbench.protocols import get_protocol
@@ -99,3 +101,28 @@ def test_the_training_time_to_the_best_stands_beside_its_images(make_tree):
     # Scores improve with training: the best is the last, after 1800 s a snapshot.
     hours = 0.5 * (len(train["snapshots"]) - 1)
     assert float(frame.loc["msg-progan-lr0.003"].hours_at_best_seed0) == hours
+
+
+def test_scores_of_another_version_are_shown_nowhere_under_the_protocols_name(make_tree):
+    tree = make_tree("smoke").complete()
+    run = next((tree.layout.root / "runs").glob("cifar10-msg-progan-lr0.003/*/seed0"))
+    for path in (run / "metrics" / "fid2k_small").glob("*.json"):
+        record = read_json(path)
+        record["protocol"]["version"] = 1
+        write_json(path, record)
+    found = collect(tree.benchmark, tree.layout, ["table3"])
+    (here,) = found.runs_of("cifar10-msg-progan-lr0.003")
+    assert here.of("fid2k_small") == ()
+    assert here.of("is2k_small")
+    assert here.gap("fid2k_small") == (
+        "trained, measured by version 1 of fid2k_small; version 2 is needed"
+    )
+    frame, _ = make(tree)
+    assert frame.loc["msg-progan-lr0.003"].fid2k_small_best_mean == ""
+    assert frame.loc["msg-progan-lr0.001"].fid2k_small_best_mean != ""
+    plot = build_plot(found, "table3-fid")
+    curves = {
+        series.label for panel in plot.panels for series in panel.series if series.role == "run"
+    }
+    assert not any("0.003" in label for label in curves)
+    assert any("0.001" in label for label in curves)
