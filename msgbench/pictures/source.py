@@ -82,7 +82,11 @@ class Source:
             for start in range(0, count, size):
                 images = draw(slice(start, start + size))
                 pieces.append([self._pixels(x) for x in images])
-        return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+        images = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+        # A generator that is still growing is shown as it is measured: pixels repeated to full size.
+        times = self.meta.model.resolution // images[-1].shape[1]
+        images[-1] = images[-1].repeat(times, axis=1).repeat(times, axis=2)
+        return images
 
     def _pixels(self, x: Tensor) -> Pixels:
         if not bool(torch.isfinite(x).all()):
