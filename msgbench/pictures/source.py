@@ -80,8 +80,7 @@ class Source:
         pieces: list[list[Pixels]] = []
         with torch.inference_mode():
             for start in range(0, count, size):
-                images = draw(slice(start, start + size))
-                pieces.append([self._pixels(x) for x in images])
+                pieces.append([self._pixels(x) for x in draw(slice(start, start + size))])
         images = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
         # A generator that is still growing is shown as it is measured: pixels repeated to full size.
         times = self.meta.model.resolution // images[-1].shape[1]
