@@ -21,6 +21,7 @@ FINGERPRINT_CHARS = 8
 SPEC_JSON = "spec.json"
 TRAIN_JSON = "train.json"
 EVALUATE_JSON = "evaluate.json"
+SAMPLES_JSON = "samples.json"
 RETENTION_JSON = "retention.json"
 JOBS = "jobs"
 JOB_OUTPUT = "output"  # in the folder of a job
@@ -28,6 +29,8 @@ STATS_JSONL = "stats.jsonl"
 SNAPSHOTS = "snapshots"
 STATES = "states"
 GRIDS = "grids"
+OBSERVATIONS_JSONL = "observations.jsonl"
+OBSERVED = "observed"
 METRICS = "metrics"
 TENSORBOARD = "tensorboard"
 LOGS = "logs"
@@ -75,6 +78,11 @@ def state_file(cur_nimg: int) -> str:
 def grid_file(cur_nimg: int, scale: int) -> str:
     """Path of the grid of fixed latents at one scale inside its run directory."""
     return f"{GRIDS}/grid-{nimg_label(cur_nimg)}-{scale:04d}px.png"
+
+
+def observed_file(cur_nimg: int) -> str:
+    """Path of the images that an observer took inside its run directory."""
+    return f"{OBSERVED}/observed-{nimg_label(cur_nimg)}.safetensors"
 
 
 def record_file(protocol: str, cur_nimg: int) -> str:
@@ -170,7 +178,10 @@ MEASURING_ROOMS = (
     "snapshots.py",
     "protocols.py",
     "data/pixels.py",
+    "data/image_set.py",
 )
+# Sources that decide the picture sets.
+PICTURE_ROOMS = ("pictures", "sampling.py", "snapshots.py", "data/pixels.py")
 # Sources that decide the layer tables.
 MODEL_ROOMS = ("models", "config/model.py", "layer_tables.py")
 # Sources that decide tables, figures and pages.

@@ -32,8 +32,11 @@ def check_table(
         )
     for index, row in enumerate(table.rows):
         where = f"tables.{name}.rows.{index}"
-        if sum((row.experiment is not None, row.real_images is not None, row.quoted)) != 1:
-            raise ConfigError(f"{where}: give exactly one of experiment, real_images and quoted")
+        kinds = (row.experiment, row.real_images, row.record, row.quoted or None)
+        if sum(kind is not None for kind in kinds) != 1:
+            raise ConfigError(
+                f"{where}: give exactly one of experiment, real_images, record and quoted"
+            )
         if row.reference is None and row.label is None:
             raise ConfigError(f"{where}: give reference or label")
         if row.quoted and row.reference is None:

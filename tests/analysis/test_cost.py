@@ -310,8 +310,8 @@ def test_shared_disk_counts_a_dataset_once(make_tree):
     tree = make_tree("paper")
     one = shared_disk(tree.benchmark, tree.layout, [FIRST])
     assert shared_disk(tree.benchmark, tree.layout, [FIRST, SECOND]) == one
-    # 50,000 images and labels, Inception features for KID, mean and covariance for FID in float64.
-    assert one.final == 50_000 * 3073 + 50_000 * 2048 * 4 + 8 * (2048**2 + 2048)
+    # 50,000 images and labels, Inception features, and for FID mean, covariance and its root in float64.
+    assert one.final == 50_000 * 3073 + 50_000 * 2048 * 4 + 8 * (2 * 2048**2 + 2048)
 
 
 # -- the bill

@@ -289,12 +289,12 @@ CASES = [
     (
         "a row that shows nothing",
         {"tables": {"table3": {"rows": [{"reference": "x"}]}}},
-        "tables.table3.rows.0: give exactly one of experiment, real_images and quoted",
+        "tables.table3.rows.0: give exactly one of experiment, real_images, record and quoted",
     ),
     (
         "a row that shows two things",
         {"tables": {"table3": {"rows": [{"reference": "x", "experiment": E3, "quoted": True}]}}},
-        "tables.table3.rows.0: give exactly one of experiment, real_images and quoted",
+        "tables.table3.rows.0: give exactly one of experiment, real_images, record and quoted",
     ),
     (
         "a row without a name",
