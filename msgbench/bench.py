@@ -136,7 +136,14 @@ def _case(
     }
     if base.growing is not None:
         # One step at full resolution, whatever batches and lengths the schedule has on its way there.
-        raw["growing"] |= {"recipe": None, "stable_kimg": 1e-3, "fade_kimg": 0.0, "batch_sizes": {}}
+        raw["growing"] |= {
+            "recipe": None,
+            "stable_kimg": batch_size / 1000,
+            "fade_kimg": 0.0,
+            "batch_sizes": {},
+            "repeats": 1,
+        }
+        raw["training"]["total_kimg"] = 10 * batch_size / 1000
     raw["training"] |= {"precision": precision, "batch_size": batch_size, "num_threads": threads}
     try:
         spec = ExperimentSpec.model_validate_json(json.dumps(raw))

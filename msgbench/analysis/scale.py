@@ -23,6 +23,9 @@ from msgbench.units import kimg_to_nimg
 _LENGTHS = ("stable_kimg", "fade_kimg")
 _LISTS = ("batch_sizes", "learning_rates", "repeats")
 
+# What a recipe says of its networks beside their size, which model_departures compares.
+_NETWORK_CHOICES = ("gains", "from_rgb_activation", "pixel_norm", "pooling")
+
 _BETWEEN = (" instead of ", " in place of ")
 
 
@@ -76,6 +79,11 @@ def recipe_departures(spec: ExperimentSpec) -> tuple[str, ...]:
     group, published = spec.model.mbstd_group_size, _published(spec).mbstd_group_size
     if group != published:
         found.append(f"groups of {group or 'all'} in MinBatchStd instead of {published or 'all'}")
+    found += [
+        f"model.{name} {_plain(getattr(spec.model, name))} instead of {_plain(published)}"
+        for name, published in _published_with(spec, "model").items()
+        if name in _NETWORK_CHOICES and getattr(spec.model, name) != published
+    ]
     return (*found, *growing_departures(spec))
 
 
@@ -83,6 +91,8 @@ def growing_departures(spec: ExperimentSpec) -> tuple[str, ...]:
     """How the schedule of a growing baseline is other than the recipe that it names."""
     if spec.growing is None:
         return ()
+    if spec.growing.recipe is None:
+        return ("no published recipe of growing",)
     other = {name: (ours, published) for name, ours, published in spec.growing.departures()}
     found = []
     if other.keys() & set(_LENGTHS):

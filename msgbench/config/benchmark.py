@@ -109,11 +109,12 @@ class _Loader(yaml.SafeLoader):
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key = self.construct_object(key_node, deep=True)
-            if key in seen:
+            # 8 and "8" are one key once the mapping is JSON.
+            if str(key) in seen:
                 raise ConfigError(
                     f"line {key_node.start_mark.line + 1}: the key {key!r} stands twice"
                 )
-            seen.add(key)
+            seen.add(str(key))
         return super().construct_mapping(node, deep)
 
 

@@ -226,6 +226,12 @@ class ExperimentSpec(Spec):
                 f"loss.adversarial {self.loss.adversarial} is not built for growing networks; "
                 "allowed: wgan, non_saturating, hinge, lsgan"
             )
+        batch = max(self.schedule.batch_sizes)
+        if growing.repeats * batch > kimg_to_nimg(growing.stable_kimg):
+            raise ValueError(
+                f"growing.repeats {growing.repeats} steps of {batch} images do not fit into growing.stable_kimg "
+                f"{growing.stable_kimg:g}; allowed: fewer steps or images between two looks at the schedule"
+            )
         if self.schedule.total_nimg < self.schedule.full_from_nimg:
             raise ValueError(
                 f"training.total_kimg {self.training.total_kimg:g} ends before the networks have grown to "
@@ -312,6 +318,7 @@ class RunSpec(Spec):
         if run.spec.fingerprint != run.fingerprint:
             raise ConfigError(
                 f"{path}: its fingerprint is {run.fingerprint[:8]}, its content gives {run.spec.fingerprint[:8]}; "
-                "change the experiment in config.yaml instead of editing the spec"
+                "change the experiment in config.yaml instead of editing the spec (or use the version of msgbench that "
+                "planned it)"
             )
         return run

@@ -20,6 +20,10 @@ from msgbench.units import LOWEST_RESOLUTION
 
 FLOP_PER_MAC = 2
 
+# What a device could compute in the time that the smallest step takes, about: without it the time of tiny images of a
+# growing training would seem to be next to nothing.
+STEP_FLOP = {"cpu": 5e8, "cuda": 5e11}
+
 
 @dataclass(frozen=True)
 class _Layer:
@@ -131,11 +135,12 @@ def run_flops(spec: ExperimentSpec, until: int | None = None, each_step: float =
     )
 
 
-def images_left(spec: ExperimentSpec, nimg: int) -> float:
-    """What is left of a training after `nimg` images, in images of the resolution that is trained then."""
-    resolution = spec.schedule.at(nimg).resolution
-    left = run_flops(spec) - run_flops(spec, nimg)
-    return left / training_flops(spec.model, spec.loss, resolution)
+def images_left(spec: ExperimentSpec, nimg: int, each_step: float = 0.0) -> float:
+    """What is left of a training after `nimg` images, in images of the phase that is trained then."""
+    phase = spec.schedule.at(nimg)
+    left = run_flops(spec, each_step=each_step) - run_flops(spec, nimg, each_step)
+    now = training_flops(spec.model, spec.loss, phase.resolution)
+    return left / (now + each_step / phase.batch_size)
 
 
 def flop_per_image(spec: ExperimentSpec) -> float:

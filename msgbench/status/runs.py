@@ -20,7 +20,7 @@ from msgbench.layout import (
     STATS_JSONL,
     TRAIN_JSON,
 )
-from msgbench.models.arithmetic import images_left
+from msgbench.models.arithmetic import STEP_FLOP, images_left
 from msgbench.protocols import PROTOCOLS
 from msgbench.records import read_json
 from msgbench.status.work import Queue, Work, last_log_lines, work_of
@@ -136,8 +136,11 @@ def read_run(
     rate = _number(train or stats, "images_per_second")
     eta = None
     if trains and rate and plan.total_nimg is not None:
-        left = max(plan.total_nimg - cur_nimg, 0)
-        eta = (left if plan.spec is None else images_left(plan.spec, cur_nimg)) / rate
+        left: float = max(plan.total_nimg - cur_nimg, 0)
+        if plan.spec is not None:
+            device = "cpu" if _device(train, card) in ("", "cpu") else "cuda"
+            left = images_left(plan.spec, cur_nimg, STEP_FLOP[device])
+        eta = left / rate
     return RunStatus(
         plan=plan,
         state=state,

@@ -24,7 +24,7 @@ from msgbench.device import choose_device, device_name, make_reproducible, peak_
 from msgbench.errors import StoppedBySignal, TrainingError
 from msgbench.layout import GRIDS, SNAPSHOTS, STATES, TRAIN_JSON, snapshot_file
 from msgbench.locks import FolderLock
-from msgbench.models.arithmetic import run_flops
+from msgbench.models.arithmetic import STEP_FLOP, run_flops
 from msgbench.records import provenance, read_json, remove_temporaries, sha256_file, write_json
 from msgbench.retention import Taken, deleted_of
 from msgbench.seeding import derive_seed
@@ -40,10 +40,6 @@ from msgbench.training.steps import both_steps
 from msgbench.units import nimg_to_kimg
 
 TRAIN_SCHEMA = "msgbench.train/1"
-
-# What a device could compute in the time that the smallest step takes, about: the ETA of a growing training, whose
-# first images are tiny, would be far too long without it.
-_STEP_FLOP = {"cpu": 5e8, "cuda": 5e11}
 
 
 def train(
@@ -134,7 +130,7 @@ class _Training:
         """What the first images of the training cost: small ones of a growing training less."""
         if self.run.spec.growing is None:
             return nimg
-        return run_flops(self.run.spec, round(nimg), _STEP_FLOP[self.device.type])
+        return run_flops(self.run.spec, round(nimg), STEP_FLOP[self.device.type])
 
     def _due(self, every_kimg: float) -> bool:
         return self.schedule.is_due(every_kimg, self.cur_nimg)

@@ -547,3 +547,26 @@ def test_the_mini_tier_is_about_a_day_of_one_h200():
     cost = estimate_benchmark(benchmark, None, CostModel.of("mini", "H200"))
     assert len(cost.lines) == 35
     assert 18 < cost.hours < 30
+
+
+def test_a_growing_training_that_changed_its_device_counts_for_none(make_tree):
+    """Who trained the small images says nothing of the large ones."""
+    tree = make_tree("paper", tables=("table1",))
+    path = tree.train("flowers-progan", device=H100, seconds=36_000) / TRAIN_JSON
+    train = json.loads(path.read_text())
+    first = {"start_nimg": 0, "end_nimg": 3_000_000, "seconds": 3_600.0, "device": H100}
+    second = {
+        "start_nimg": 3_000_000,
+        "end_nimg": 12_000_000,
+        "seconds": 360_000.0,
+        "device": "Tesla V100-SXM2-32GB",
+    }
+    path.write_text(
+        json.dumps(
+            train | {"attempts": [train["attempts"][0] | first, train["attempts"][0] | second]}
+        )
+    )
+    spec = tree.benchmark.experiment("flowers-progan")
+    for gpu in ("H100", "V100"):
+        run = CostModel.of("paper", gpu, Measured.read(tree.layout.results)).run(spec)
+        assert run.training_basis == "estimated"

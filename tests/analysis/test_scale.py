@@ -61,3 +61,25 @@ def test_a_scaled_baseline_says_what_its_schedule_is() -> None:
         "other batches and learning rates than the published recipe's",
     )
     assert growing_departures(benchmark("smoke").experiment("ffhq-msg-progan")) == ()
+
+
+def test_a_baseline_that_is_not_its_recipe_says_so() -> None:
+    changes = {
+        "no published recipe of growing": {"flowers-progan": {"growing": {"recipe": None}}},
+        "model.pooling before_activation instead of after_activation": {
+            "cifar10-progan": {"model": {"pooling": "before_activation"}}
+        },
+        "loss.style_mixing 0.5 instead of 0.9": {
+            "flowers-stylegan": {"loss": {"style_mixing": 0.5}}
+        },
+        "growing.penalty_pixels shown instead of full": {
+            "ffhq-progan": {"growing": {"penalty_pixels": "shown"}}
+        },
+        "other batches and learning rates than the published recipe's": {
+            "ffhq-progan": {"growing": {"batch_sizes": {4: 64}}}
+        },
+    }
+    for said, change in changes.items():
+        (name,) = change
+        changed = load_benchmark(ROOT / "config.yaml", {"tier": "paper", "experiments": change})
+        assert recipe_departures(changed.experiment(name)) == (said,)

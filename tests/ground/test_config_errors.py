@@ -360,6 +360,12 @@ CASES = [
         "7200 kimg; allowed: more, or shorter growing.stable_kimg and fade_kimg",
     ),
     (
+        "a schedule that is never looked at",
+        {"tier": "paper", **growing(repeats=100_000)},
+        "experiments.flowers-progan: growing.repeats 100000 steps of 128 images do not fit into growing.stable_kimg "
+        "600; allowed: fewer steps or images between two looks at the schedule",
+    ),
+    (
         "a start above the end",
         growing(start_resolution=64),
         "experiments.flowers-progan: growing.start_resolution 64 is larger than the dataset's 32 px",
@@ -421,6 +427,11 @@ FILES = [
         "{path}, line 2: is not valid YAML (expected ',' or ']', but got ':')",
     ),
     ("a key twice", "tier: smoke\ntier: mini\n", "{path}: line 2: the key 'tier' stands twice"),
+    (
+        "a number and a text that are one key",
+        "x: {8: 1, '8': 2}\n",
+        "{path}: line 1: the key '8' stands twice",
+    ),
 ]
 
 

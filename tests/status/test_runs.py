@@ -19,6 +19,7 @@ from msgbench.launch.queue import Answer, JobState
 from msgbench.launch.record import JobRecord
 from msgbench.layout import EVALUATE_JSON, TRAIN_JSON, state_file
 from msgbench.locks import FolderLock, process_start_ticks
+from msgbench.models.arithmetic import STEP_FLOP, images_left
 from msgbench.records import write_json
 from msgbench.status import lines
 from msgbench.status.overview import look, plans
@@ -450,3 +451,33 @@ def test_looking_loads_neither_torch_nor_pandas() -> None:
     words = "import msgbench.status, msgbench.cli, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert not {"torch", "pandas", "matplotlib", "submitit"} & set(done.stdout.split())
+
+
+def test_the_eta_of_a_growing_run_counts_small_images_as_small(make_tree: Any) -> None:
+    """Half of the images at hand: what is left is nearly everything."""
+    name = "flowers-progan"
+    tree = make_tree("paper", tables=("table1",))
+    tree.plan(name)
+    spec = tree.benchmark.experiment(name)
+    path = tree.folder(name) / "stats.jsonl"
+    path.write_text(
+        json.dumps({"cur_nimg": 6_000_000, "images_per_second": 100.0, "seconds": 60_000.0}) + "\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tree.folder(name)), "train"], stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        (plan,) = (
+            plan
+            for plan in plans(tree.benchmark, tree.layout)
+            if plan.experiment == name and plan.seed == 0
+        )
+        status = read_run(plan, Answer(time.time(), {}))
+    finally:
+        process.kill()
+        process.communicate()
+    assert status.eta_seconds == pytest.approx(images_left(spec, 6_000_000, STEP_FLOP["cpu"]) / 100)
+    # As many images are left as were shown, nearly all of them at 256 px instead of 128.
+    assert status.eta_seconds > 1.2 * 6_000_000 / 100

@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 import torch
 
+from msgbench.data.pyramid import growing_reals
+from msgbench.data.sampler import batch_indices, load_batch, mirror_flags
+from msgbench.data.store import Store
 from msgbench.errors import StoppedBySignal
 from msgbench.layout import snapshot_file
 from msgbench.records import write_json
@@ -49,7 +52,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "model": {"mbstd_group_size": None, "gains": "bmsg", "from_rgb_activation": "linear",
                   "pixel_norm": "after_3x3", "pooling": "after_activation"},
         "loss": {"generator_batch": "reused"},
-        "growing": {**GROWING, "optimizer_reset": False, "penalty_pixels": "shown"},
+        "growing": {**GROWING, "optimizer_reset": False, "penalty_pixels": "shown", "reals": "exact"},
         "training": LENGTHS,
     },
 }  # fmt: skip
@@ -186,28 +189,95 @@ def test_the_authors_own_code_never_forgets_its_moments(
     assert [known for _, _, known in seen] == list(range(len(seen)))
 
 
-def test_reals_are_those_of_the_phase(
-    make_method: MakeMethod, store_dir: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["progan", "the authors' own"])
+def test_every_step_is_made_with_what_the_schedule_says(
+    name: str, make_method: MakeMethod, store_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shapes = []
+    """The sampler's images at the phase's resolution, faded and rounded; the networks' level; the penalty's pixels."""
+    store, run_dir = Store.open(store_dir), make_method("a", METHODS[name])
+    rounded = name == "progan"
+    shapes, scales = [], []
     original = loop.both_steps
 
     def watch(nets: Networks, reals: Any, run: Any, cur_nimg: int, beside: Any = None) -> Any:
-        shapes.append((cur_nimg, len(reals), tuple(reals[0].shape)))
-        if 24 <= cur_nimg < 40:
-            # Faded reals: the differences inside each 2x2 square are smaller than those of the stable phase.
-            assert nets.G.lod == nets.D.lod == nets.G_ema.lod == run.spec.schedule.at(cur_nimg).lod
+        phase = run.spec.schedule.at(cur_nimg)
+        assert nets.G.lod == nets.D.lod == nets.G_ema.lod == phase.lod
+        indices = batch_indices(len(store), run.seed, cur_nimg, phase.batch_size)
+        batch = load_batch(store, indices, mirror_flags(run.seed, cur_nimg, phase.batch_size))
+        expected = growing_reals(batch, phase.resolution, phase.fade, rounded)
+        assert [torch.equal(real, expected) for real in reals] == [True]
+        if phase.resolution == 4 or phase.fade > 0:
+            others = {"not faded": (0.0, rounded), "not rounded": (phase.fade, not rounded)}
+            differ = [
+                not torch.equal(expected, growing_reals(batch, phase.resolution, *o))
+                for o in others.values()
+            ]
+            assert any(differ), "nothing to tell apart"
+        shapes.append((cur_nimg, tuple(reals[0].shape)))
+        scales.append((phase.resolution, steps.enlarged(reals, run)))
         return original(nets, reals, run, cur_nimg, beside)
 
     monkeypatch.setattr(loop, "both_steps", watch)
-    train(make_method("a", METHODS["progan"]), store_dir, "cpu")
+    train(run_dir, store_dir, "cpu")
     assert shapes[:4] == [
-        (0, 1, (8, 3, 4, 4)),
-        (8, 1, (8, 3, 4, 4)),
-        (16, 1, (8, 3, 4, 4)),
-        (24, 1, (4, 3, 8, 8)),
+        (0, (8, 3, 4, 4)),
+        (8, (8, 3, 4, 4)),
+        (16, (8, 3, 4, 4)),
+        (24, (4, 3, 8, 8)),
     ]
-    assert all(shape == (4, 3, 8, 8) for _, _, shape in shapes[3:])
+    assert all(shape == (4, 3, 8, 8) for _, shape in shapes[3:])
+    assert set(scales) == ({(4, 2), (8, 1)} if rounded else {(4, 1), (8, 1)})
+
+
+def test_the_penalty_gets_the_scale_of_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    original = steps.discriminator_loss
+
+    def watch(*arguments: Any) -> Any:
+        seen.append(arguments[-1])
+        return original(*arguments)
+
+    monkeypatch.setattr(steps, "discriminator_loss", watch)
+    for name in ("progan", "stylegan", "the authors' own"):
+        run = run_of(METHODS[name])
+        nets = Networks.build(run, torch.device("cpu"))
+        nets.grow_to(1.0)
+        steps.discriminator_step(nets, [torch.zeros(8, 3, 4, 4)], run, 0)
+    assert seen == [2, 2, 1]
+
+
+def test_the_average_counts_the_batch_of_the_phase(
+    make_method: MakeMethod, store_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half-life in images: 0.5 ** (batch / half-life), eight images a step at 4 px and four at 8."""
+    betas: list[float] = []
+    original = loop.update_ema
+
+    def watch(G_ema: Any, G: Any, beta: float) -> None:
+        betas.append(beta)
+        original(G_ema, G, beta)
+
+    monkeypatch.setattr(loop, "update_ema", watch)
+    train(make_method("a", METHODS["stylegan"]), store_dir, "cpu")
+    assert betas[:4] == pytest.approx([*[0.5 ** (8 / 50)] * 3, 0.5 ** (4 / 50)], rel=1e-12)
+
+
+def test_the_styles_of_both_steps_are_mixed() -> None:
+    images = {}
+    for probability in (0.0, 1.0):
+        method = {
+            **METHODS["stylegan"],
+            "loss": {**METHODS["stylegan"]["loss"], "style_mixing": probability},
+        }
+        run = run_of(method)
+        nets = Networks.build(run, torch.device("cpu"))
+        z = steps.draw_latents(run, 4, 0, "latents-d", torch.device("cpu"))
+        # Styles start as the same affine map of w; only other w make other images.
+        images[probability] = {
+            step: steps.generate(nets, run, z, 0, step)[0] for step in ("d", "g")
+        }
+    for step in ("d", "g"):
+        assert not torch.equal(images[0.0][step], images[1.0][step])
 
 
 def test_snapshots_know_how_far_they_have_grown(whole: dict[str, Path]) -> None:

@@ -113,6 +113,9 @@ class Measured:
                 images + int(attempt["end_nimg"]) - int(attempt["start_nimg"]),
                 seconds + float(attempt["seconds"]),
             )
+        if spec.get("growing") is not None and len(shares) > 1:
+            # Who trained the small images says nothing of the large ones.
+            shares.clear()
         for device, (images, seconds) in shares.items():
             if images > 0 and seconds > 0:
                 rates = self.training.setdefault(key, {})
