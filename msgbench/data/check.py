@@ -225,7 +225,7 @@ def _of_store(store: Store) -> ImageSet:
     return ImageSet(
         str(store.folder),
         store.manifest.split,
-        digests_of(store.images),
+        digests_of(store.images[index] for index in range(len(store))),
         labels,
         store.manifest.label_names,
     )

@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
 from msgbench.config import fingerprint_of
 from msgbench.console import Progress, say
-from msgbench.data.store import Store
+from msgbench.data.store import Images, Store
 from msgbench.errors import MeasurementError
 from msgbench.locks import FolderLock
 from msgbench.metrics.fidelity import Extractor, Statistics, statistics
@@ -53,7 +52,7 @@ def real_count(store: Store, protocol: Protocol) -> int:
 
 
 def image_batches(
-    images: NDArray[np.uint8],
+    images: Images,
     count: int,
     batch_size: int,
     on_batch: Callable[[int], None] | None = None,
