@@ -14,8 +14,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from msgbench.config import Benchmark, ExperimentSpec, RunSpec
-from msgbench.config.sentences import nearest
+from msgbench.config.base import check_resolution
+from msgbench.config.sentences import nearest, sentence
 from msgbench.device import choose_device
 from msgbench.errors import ConfigError
 from msgbench.models.arithmetic import training_flops
@@ -48,6 +51,9 @@ def run_bench(
                 f"--precision: {precision!r} is not allowed; allowed: {', '.join(PRECISIONS)}"
             )
     base = _experiment_of(benchmark, method)
+    _check_numbers(base, resolutions, batch_size, width, threads, rounds)
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"--out: {str(out)!r} is not allowed; allowed: a folder, or a new one")
     on = choose_device(device)
     timings: list[Timing] = []
     for resolution in resolutions:
@@ -65,6 +71,42 @@ def run_bench(
         write_text(out / "bench.md", "\n".join(lines) + "\n")
         write_text(out / "bench.csv", _csv(timings, origin))
     return lines
+
+
+def _check_numbers(
+    base: ExperimentSpec,
+    resolutions: Sequence[int],
+    batch_size: int,
+    width: float,
+    threads: int,
+    rounds: int,
+) -> None:
+    """Refuse what no step can be built or timed with, under the names of the command line."""
+    group = base.model.mbstd_group_size if base.model.mbstd != "off" else None
+    whole_groups = group is None or batch_size < group or batch_size % group == 0
+    fewer = f"1 to {group - 1}, or multiples of {group}" if group and group > 1 else ""
+    checks: list[tuple[str, object, bool, str]] = [
+        ("resolution", r, _is_resolution(r), "a power of two from 8 to 1024") for r in resolutions
+    ]
+    checks += [
+        ("batch-size", batch_size, batch_size >= 1, "a whole number of at least 1"),
+        ("batch-size", batch_size, whole_groups, f"{fewer} (model.mbstd_group_size)"),
+        # Comparisons with nan are false.
+        ("width", f"{width:g}", 0 < width <= 1, "a number greater than 0 and at most 1"),
+        ("threads", threads, threads >= 1, "a whole number of at least 1"),
+        ("rounds", rounds, rounds >= 1, "a whole number of at least 1"),
+    ]
+    for option, value, holds, allowed in checks:
+        if not holds:
+            raise ConfigError(f"--{option}: {value} is not allowed; allowed: {allowed}")
+
+
+def _is_resolution(resolution: int) -> bool:
+    try:
+        check_resolution(resolution)
+    except ValueError:
+        return False
+    return True
 
 
 def _experiment_of(benchmark: Benchmark, method: str) -> ExperimentSpec:
@@ -97,7 +139,10 @@ def _case(
         # One step at full resolution, whatever batches and lengths the schedule has on its way there.
         raw["growing"] |= {"recipe": None, "stable_kimg": 1e-3, "fade_kimg": 0.0, "batch_sizes": {}}
     raw["training"] |= {"precision": precision, "batch_size": batch_size, "num_threads": threads}
-    spec = ExperimentSpec.model_validate_json(json.dumps(raw))
+    try:
+        spec = ExperimentSpec.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        raise ConfigError(sentence(error, ExperimentSpec, ("bench", base.method))) from None
     run = RunSpec(
         schema="msgbench.run/1",
         tier=benchmark.tier,

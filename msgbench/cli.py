@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from msgbench import cli_measuring
+from msgbench.cli_options import DeviceOption, LogOption, known_device
 from msgbench.errors import ConfigError, MsgbenchError, StoppedBySignal
 
 if TYPE_CHECKING:
@@ -46,10 +48,6 @@ SetOption = Annotated[
         "--set", help="Change one value of it: key.path=value (value in YAML). Repeatable."
     ),
 ]
-LogOption = Annotated[
-    Path | None, typer.Option("--log", help="Append all messages to this file, too.")
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 RunDir = Annotated[Path, typer.Argument(help="A run directory made by `plan`.")]
 StoreOption = Annotated[Path, typer.Option("--store", help="A dataset store made by `prepare`.")]
 DEFAULT_CONFIG = Path("config.yaml")
@@ -169,16 +167,16 @@ def prepare(
     log: LogOption = None,
 ) -> None:
     """Turn a dataset as you downloaded it into a packed store with a manifest."""
-    from msgbench.config import merge
     from msgbench.console import log_to, say
     from msgbench.data.prepare import prepare as prepare_dataset
 
     log_to(log)
-    overrides = _overrides(set_)
-    if source is not None:
-        overrides = merge(overrides, {"datasets": {dataset: {"path": str(source)}}})
-    benchmark = _benchmark(config, None, overrides)
+    benchmark = _benchmark(config, set_)
     spec = benchmark.dataset(dataset)
+    if source is not None:
+        path = json.dumps(["datasets", dataset, "path"])
+        benchmark = _benchmark(config, [*(set_ or ()), f"{path}={json.dumps(str(source))}"])
+        spec = benchmark.dataset(dataset)
     folder = store or _layout(benchmark).dataset_dir(dataset, spec.fingerprint)
     manifest = prepare_dataset(spec, folder)
     say(f"{dataset}: {manifest.count} images of {manifest.resolution} px in {folder}")
@@ -209,47 +207,13 @@ def train(
     from msgbench.training.loop import train as train_run
 
     # Typer hands a str over; its two values were checked above.
-    train_run(run_dir, store, device=_device(device), on_term=on_term)  # type: ignore[arg-type]
+    train_run(run_dir, store, device=known_device(device), on_term=on_term)  # type: ignore[arg-type]
 
 
-@app.command()
-def evaluate(
-    run_dir: Annotated[Path | None, typer.Argument(help="A trained run directory.")] = None,
-    store: Annotated[Path | None, typer.Option(help="The store it was trained on.")] = None,
-    real: Annotated[
-        Path | None, typer.Option(help="Instead of a run: measure the real images of this store.")
-    ] = None,
-    protocols: Annotated[
-        str, typer.Option(help="With --real: protocols, separated by commas.")
-    ] = "",
-    tier: Annotated[str, typer.Option(help="With --real: the tier of the records.")] = "smoke",
-    out: Annotated[Path | None, typer.Option(help="With --real: the file to write.")] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder for statistics of real images.")
-    ] = None,
-    inception: Annotated[str | None, typer.Option(help="Path of the Inception weights.")] = None,
-    device: DeviceOption = "auto",
-    log: LogOption = None,
-) -> None:
-    """Measure all snapshots of a run, or the real images themselves and their control."""
-    from msgbench.console import log_to
-
-    log_to(log)
-    from msgbench.device import choose_device
-    from msgbench.metrics.evaluate import evaluate_real, evaluate_run
-
-    on = choose_device(_device(device))
-    if real is not None:
-        if out is None or not protocols:
-            raise ConfigError("--real: needs --protocols and --out, too")
-        if tier not in ("smoke", "mini", "paper"):
-            raise ConfigError(f"--tier: {tier!r} is not allowed; allowed: smoke, mini, paper")
-        names = tuple(protocols.split(","))
-        evaluate_real(real, names, out, tier=tier, inception=inception, device=on, cache=cache)
-    elif run_dir is not None and store is not None:
-        evaluate_run(run_dir, store, cache, inception, on)
-    else:
-        raise ConfigError("evaluate: give a run directory and --store, or --real with a store")
+app.command()(cli_measuring.evaluate)
+app.command()(cli_measuring.sample)
+app.command()(cli_measuring.protocols)
+app.command()(cli_measuring.sensitivity)
 
 
 @app.command()
@@ -306,6 +270,9 @@ def report(
 
 @app.command()
 def bench(
+    what: Annotated[
+        str, typer.Argument(help="training (steps), or metrics (scores from made-up features).")
+    ] = "training",
     method: Annotated[str, typer.Option(help="Name under `methods`.")] = "msg-progan",
     resolution: Annotated[
         list[int] | None, typer.Option(help="Side of the images in pixels. Repeatable.")
@@ -325,10 +292,18 @@ def bench(
     device: DeviceOption = "auto",
     log: LogOption = None,
 ) -> None:
-    """Time training steps beside a plain eager float32 one: images/s, FLOP/s, ratios."""
+    """Time training steps beside a plain eager float32 one: images/s, FLOP/s, ratios; or the making of scores."""
     from msgbench.console import log_to
 
     log_to(log)
+    if what not in ("training", "metrics"):
+        raise ConfigError(f"bench: {what!r} is not allowed; allowed: training, metrics")
+    if what == "metrics":
+        from msgbench.bench_metrics import bench_metrics
+
+        for line in bench_metrics(threads, out=out):
+            typer.echo(line)
+        return
     benchmark = _benchmark(config, [*(set_ or ()), "tier=paper"])
     from msgbench.bench import run_bench
 
@@ -341,7 +316,7 @@ def bench(
         width=width,
         threads=threads,
         rounds=rounds,
-        device=_device(device),
+        device=known_device(device),
         out=out,
     ):
         typer.echo(line)
@@ -620,39 +595,22 @@ def schema() -> None:
     typer.echo(json.dumps(document, indent=2))
 
 
-def _overrides(assignments: list[str] | None) -> dict[str, Any]:
-    from msgbench.config import merge, parse_override
-
-    overrides: dict[str, Any] = {}
-    for assignment in assignments or ():
-        overrides = merge(overrides, parse_override(assignment))
-    return overrides
-
-
-def _benchmark(
-    config: Path, assignments: list[str] | None, overrides: dict[str, Any] | None = None
-) -> Benchmark:
+def _benchmark(config: Path, assignments: list[str] | None) -> Benchmark:
     from msgbench.config import load_benchmark
 
-    return load_benchmark(config, _overrides(assignments) if overrides is None else overrides)
+    return load_benchmark(config, assignments=assignments or ())
 
 
 def _layout(benchmark: Benchmark) -> Layout:
     from msgbench.layout import Layout
 
-    return Layout(Path(benchmark.results), benchmark.tier)
+    return Layout.of(benchmark.results, benchmark.tier)
 
 
 def _split(name: str | None) -> Split | None:
     if name not in (None, "train", "test"):
         raise ConfigError(f"--split: {name!r} is not allowed; allowed: train, test")
     return cast("Split | None", name)
-
-
-def _device(name: str) -> str:
-    if name not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"--device: {name!r} is not allowed; allowed: auto, cpu, cuda")
-    return name
 
 
 def main() -> None:

@@ -46,14 +46,20 @@ def write_layer_table(name: str, layout: Layout) -> None:
 def describe(name: str, model: ModelSpec) -> list[str]:
     """Both networks of the experiment `name` in the form of Tables 6 and 7, as lines of Markdown."""
     inputs = ", ".join(map(str, model.connected))
-    return [
+    looks_at = f"{model.combine}, images of {inputs} px"
+    if model.growing:
+        looks_at = f"growing, at its full {model.resolution} px"
+    lines = [
         *_section(f"Generator of {name} ({model.family}, {model.variant})", generator_table(model)),
         "",
-        *_section(
-            f"Discriminator of {name} ({model.combine}, images of {inputs} px)",
-            discriminator_table(model),
-        ),
+        *_section(f"Discriminator of {name} ({looks_at})", discriminator_table(model)),
     ]
+    if model.growing:
+        lines += [
+            "",
+            "ToRGB and FromRGB of the lower resolutions take part while the networks grow, and are not shown.",
+        ]
+    return lines
 
 
 def as_csv(rows: Sequence[LayerRow]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgbench.errors import ConfigError
 from msgbench.units import nimg_label
 
 FINGERPRINT_CHARS = 8
@@ -20,6 +21,7 @@ FINGERPRINT_CHARS = 8
 SPEC_JSON = "spec.json"
 TRAIN_JSON = "train.json"
 EVALUATE_JSON = "evaluate.json"
+SAMPLES_JSON = "samples.json"
 RETENTION_JSON = "retention.json"
 JOBS = "jobs"
 JOB_OUTPUT = "output"  # in the folder of a job
@@ -27,6 +29,8 @@ STATS_JSONL = "stats.jsonl"
 SNAPSHOTS = "snapshots"
 STATES = "states"
 GRIDS = "grids"
+OBSERVATIONS_JSONL = "observations.jsonl"
+OBSERVED = "observed"
 METRICS = "metrics"
 TENSORBOARD = "tensorboard"
 LOGS = "logs"
@@ -76,6 +80,11 @@ def grid_file(cur_nimg: int, scale: int) -> str:
     return f"{GRIDS}/grid-{nimg_label(cur_nimg)}-{scale:04d}px.png"
 
 
+def observed_file(cur_nimg: int) -> str:
+    """Path of the images that an observer took inside its run directory."""
+    return f"{OBSERVED}/observed-{nimg_label(cur_nimg)}.safetensors"
+
+
 def record_file(protocol: str, cur_nimg: int) -> str:
     """Path of one measured record inside its run directory."""
     return f"{METRICS}/{protocol}/{nimg_label(cur_nimg)}.json"
@@ -87,6 +96,17 @@ class Layout:
 
     results: Path
     tier: str
+
+    @classmethod
+    def of(cls, results: str, tier: str) -> Layout:
+        """The paths below config's `results`; raises ConfigError when a file lies where that folder should."""
+        folder = Path(results)
+        for place in (folder, *folder.parents):
+            if place.exists() and not place.is_dir():
+                raise ConfigError(
+                    f"results: {results!r} is not allowed, {place} is a file; allowed: a folder, or a new one"
+                )
+        return cls(folder, tier)
 
     @property
     def root(self) -> Path:
@@ -158,7 +178,10 @@ MEASURING_ROOMS = (
     "snapshots.py",
     "protocols.py",
     "data/pixels.py",
+    "data/image_set.py",
 )
+# Sources that decide the picture sets.
+PICTURE_ROOMS = ("pictures", "sampling.py", "snapshots.py", "data/pixels.py")
 # Sources that decide the layer tables.
 MODEL_ROOMS = ("models", "config/model.py", "layer_tables.py")
 # Sources that decide tables, figures and pages.

@@ -126,11 +126,9 @@ def best_lengths(run: RunSpec, values: Mapping[int, Mapping[str, float]]) -> dic
     """
     found: dict[int, list[str]] = {}
     for name in run.spec.evaluation.protocols:
-        scored = [(n, of[name]) for n, of in sorted(values.items()) if n > 0 and name in of]
-        if scored:
-            pick = max if get_protocol(name).direction == "higher" else min
-            length, _ = pick(scored, key=lambda pair: pair[1])
-            found.setdefault(length, []).append(f"best by {name}")
+        best = get_protocol(name).best({n: of[name] for n, of in values.items() if name in of})
+        if best is not None:
+            found.setdefault(best, []).append(f"best by {name}")
     return found
 
 

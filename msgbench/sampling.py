@@ -56,6 +56,15 @@ def noise_inputs(indices: range, resolutions: Sequence[int], seed: int) -> list[
     return [part.reshape(-1, 1, r, r) for part, r in zip(parts, resolutions, strict=True)]
 
 
+_LOOKED_AT = 32
+
+
+def looks_of(images: Tensor) -> list[bytes]:
+    """For each of `images` (uint8 [N, 3, H, W]) its pixels on a grid of at most 32x32: equal for equal images."""
+    step = max(1, images.shape[-1] // _LOOKED_AT)
+    return [image.numpy().tobytes() for image in images[:, :, ::step, ::step].contiguous()]
+
+
 @dataclass(frozen=True)
 class SampleRecipe:
     """All that decides the bits of a sample set, apart from the snapshot itself."""
@@ -80,8 +89,8 @@ class SampleSet:
     """The images that one snapshot generates for (count, seed): iterate over `batches()`.
 
     After a complete pass `checksum` is the sha256 of the uint8 stream (images in order of their index, each
-    [3, R, R] in C order). Another batch size or device may move single pixels by one grey level; the recipe therefore
-    carries the batch size.
+    [3, R, R] in C order), and `distinct` the number of images that differ (in at least one of up to 32x32 pixels).
+    Another batch size or device may move single pixels by one grey level; the recipe therefore carries the batch size.
     """
 
     def __init__(
@@ -98,6 +107,7 @@ class SampleSet:
         self.recipe = SampleRecipe(count=count, seed=seed, batch_size=batch_size)
         self.device = torch.device(device)
         self.checksum: str | None = None
+        self.distinct: int | None = None
         self._generator, self.meta = load_snapshot(snapshot, self.device)
         if self.device.type == "cpu":
             # A third faster there; the values are the same up to the order of float32 sums.
@@ -112,17 +122,23 @@ class SampleSet:
         Raises MeasurementError when the generator gives a value that is not finite.
         """
         digest = hashlib.sha256()
-        self.checksum = None
+        seen: set[bytes] = set()
+        self.checksum = self.distinct = None
         for start in range(0, self.recipe.count, self.recipe.batch_size):
             indices = range(start, min(start + self.recipe.batch_size, self.recipe.count))
             images = self._generate(indices)
             digest.update(images.numpy().tobytes())
+            seen.update(looks_of(images))
             yield images
-        self.checksum = digest.hexdigest()
+        self.checksum, self.distinct = digest.hexdigest(), len(seen)
 
     def describe(self) -> dict[str, Any]:
-        """The sample set for records: recipe and, after a complete pass, checksum."""
-        return {**self.recipe.describe(), "checksum": self.checksum}
+        """The sample set for records: recipe and, after a complete pass, what was found."""
+        return {**self.recipe.describe(), **self.found()}
+
+    def found(self) -> dict[str, Any]:
+        """What a complete pass found: checksum and number of distinct images."""
+        return {"checksum": self.checksum, "distinct": self.distinct}
 
     @torch.inference_mode()
     def _generate(self, indices: range) -> Tensor:

@@ -32,13 +32,14 @@ from msgbench.layout import (
     Layout,
     job_file,
 )
-from msgbench.protocols import get_protocol
+from msgbench.protocols import PROTOCOLS, get_protocol
 from msgbench.records import read_json
 from msgbench.retention import Deleted, Taken, deleted_of
 
 TRAIN_SCHEMA = "msgbench.train/1"
 EVALUATE_SCHEMA = "msgbench.evaluate/1"
 RECORD_SCHEMA = "msgbench.record/1"
+MEASURED_SCHEMA = "msgbench.measured/1"
 REAL_SCHEMA = "msgbench.real/2"
 
 SCORE_COLUMNS = (
@@ -63,6 +64,26 @@ class Record:
     path: Path
     content: Mapping[str, Any]
     """The whole record."""
+
+    def is_of(self, protocol: str) -> bool:
+        """Whether the score was made by the present version of `protocol`: others are never shown under its name."""
+        declared = PROTOCOLS.get(protocol)
+        return self.protocol == protocol and (declared is None or self.version == declared.version)
+
+    @property
+    def table_value(self) -> float:
+        """The score as tables show it: torch-fidelity's own FID where the record has it, else `value`.
+
+        The two differ by rounding alone, which was checked when the record was made.
+        """
+        confirmed = self.content.get("torch_fidelity")
+        return self.value if confirmed is None else _number(self.path, "torch_fidelity", confirmed)
+
+    @property
+    def parts(self) -> Mapping[str, float]:
+        """What the score is made of (precision and recall); empty for most."""
+        parts = self.content.get("parts")
+        return parts if isinstance(parts, dict) else {}
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -125,9 +146,18 @@ class Run:
         names.append(str((self.train.get("provenance") or {}).get("device", "")))
         return tuple(dict.fromkeys(name for name in names if name))
 
+    def seconds_at(self, cur_nimg: int | None) -> float | None:
+        """Training time when the snapshot of a length was taken; None when train.json does not say."""
+        for snapshot in (self.train or {}).get("snapshots", []):
+            if snapshot["cur_nimg"] == cur_nimg and isinstance(
+                snapshot.get("seconds"), int | float
+            ):
+                return float(snapshot["seconds"])
+        return None
+
     def of(self, protocol: str) -> tuple[Record, ...]:
-        """Records of one protocol, by length of training."""
-        return tuple(record for record in self.records if record.protocol == protocol)
+        """Records of one protocol in its present version, by length of training."""
+        return tuple(record for record in self.records if record.is_of(protocol))
 
     def gap(self, protocol: str) -> str | None:
         """Why the run has no complete result by one protocol; None when it has."""
@@ -146,6 +176,8 @@ class Dataset:
     real: tuple[Record, ...]
     controls: tuple[Record, ...]
     """Scores of the control `pixel-gaussian` of these images."""
+    floors: tuple[Record, ...]
+    """Scores of real images against real images; `content["floor"]` says which."""
     reason: str | None
     """Why the images have no scores; None when they are prepared and measured."""
 
@@ -156,11 +188,11 @@ class Dataset:
 
     def of(self, protocol: str) -> Record | None:
         """The score of the real images by one protocol."""
-        return next((record for record in self.real if record.protocol == protocol), None)
+        return next((record for record in self.real if record.is_of(protocol)), None)
 
     def control(self, protocol: str) -> Record | None:
         """The score of the control by one protocol."""
-        return next((record for record in self.controls if record.protocol == protocol), None)
+        return next((record for record in self.controls if record.is_of(protocol)), None)
 
 
 @dataclass(frozen=True)
@@ -464,12 +496,15 @@ def read_dataset(benchmark: Benchmark, spec: DatasetSpec, layout: Layout) -> Dat
     folder = layout.dataset_dir(spec.name, spec.fingerprint)
     path = folder / MANIFEST_JSON
     manifest = Manifest.read(path) if path.is_file() else None
-    images, controls = (_read_real(folder / REAL_JSON, key) for key in ("records", "controls"))
+    images, controls, floors = (
+        _read_real(folder / REAL_JSON, key) for key in ("records", "controls", "floors")
+    )
     # Scores of an earlier store in the same place: its images are gone.
     if manifest is not None:
         own = (None, manifest.fingerprint)
         images = tuple(record for record in images if _dataset_of(record) in own)
         controls = tuple(record for record in controls if _dataset_of(record) in own)
+        floors = tuple(record for record in floors if _dataset_of(record) in own)
     reason: str | None
     if manifest is None:
         reason = "not prepared"
@@ -477,7 +512,7 @@ def read_dataset(benchmark: Benchmark, spec: DatasetSpec, layout: Layout) -> Dat
         reason = "prepared, not measured"
     else:
         reason = _real_gap(benchmark, spec.name, images)
-    return Dataset(spec, folder, manifest, images, controls, reason)
+    return Dataset(spec, folder, manifest, images, controls, floors, reason)
 
 
 def _read_real(path: Path, key: str) -> tuple[Record, ...]:
@@ -485,9 +520,22 @@ def _read_real(path: Path, key: str) -> tuple[Record, ...]:
     content = _optional(path, REAL_SCHEMA)
     if content is None:
         return ()
-    listed = content.get(key)
+    listed = content.get(key, [] if key == "floors" else None)
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         raise ResultsError(f"{path}: {key} is not a list of measured records")
+    return tuple(read_record(path, entry) for entry in listed)
+
+
+def read_measured(path: Path) -> tuple[Record, ...]:
+    """The records of a file that `evaluate --images` or `--snapshot` wrote; ResultsError when it is no such file."""
+    content = _optional(path, MEASURED_SCHEMA)
+    if content is None:
+        raise ResultsError(
+            f"{path}: no such record; make it with `msgbench evaluate --images` or `--snapshot`"
+        )
+    listed = content.get("records")
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        raise ResultsError(f"{path}: records is not a list of measured records")
     return tuple(read_record(path, entry) for entry in listed)
 
 

@@ -212,7 +212,9 @@ def _scores(table: Table, name: str, protocol: Protocol) -> Plot:
         series += printed
         caption += " Marks on the right edge: the paper's printed numbers."
     elif own and printed:
-        caption += " The paper's numbers are by Inception and stand on a scale of their own."
+        caption += (
+            " The paper's numbers are made by another protocol and stand on a scale of their own."
+        )
     ours = Panel(
         "ours", f"{metric} by {protocol.extractor}", f"real images shown ({unit})", y_label,
         tuple(series), note="" if series else "nothing measured yet",

@@ -300,7 +300,11 @@ def _sentence(parts: Iterable[str]) -> str:
 
 
 def _spoken(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+    """`1309 -> '21 minutes 49 seconds'`: exactly what the records say, to the second."""
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, left = divmod(rest, 60)
+    parts = ((hours, "hour"), (minutes, "minute"), (left, "second"))
+    return " ".join(counted(count, unit) for count, unit in parts if count) or "0 seconds"
 
 
 def _machine(cpu: str, device: str) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from msgbench.analysis import scale
 from msgbench.analysis.collect import Dataset, Grid, Record, Run, read_dataset, read_run
@@ -150,9 +150,16 @@ class Published(_Part):
             raise ResultsError(
                 f"{path}: no such published records; make them with `msgbench publish`"
             ) from None
-        except ValueError as error:
-            first = " ".join(str(error).splitlines()[1:3])
-            raise ResultsError(f"{path}: are no valid published records ({first})") from None
+        except OSError as error:
+            raise ResultsError(f"{path}: cannot be read ({error.strerror})") from None
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(map(str, problem["loc"]))
+            wrong = "is missing" if problem["type"] == "missing" else "has a wrong value"
+            found = f"{where} {wrong}" if where else "it is not JSON"
+            raise ResultsError(
+                f"{path}: are no valid published records ({found}); make them with `msgbench publish`"
+            ) from None
 
 
 def publish(benchmark: Benchmark, layout: Layout, experiment: str, out: Path) -> Path:

@@ -15,7 +15,7 @@ from msgbench.config import (
     Tier,
 )
 from msgbench.models.channels import channels
-from msgbench.protocols import PROTOCOLS, Protocol
+from msgbench.protocols import PROTOCOLS, SMALL, Protocol
 from msgbench.reference import Printed
 from msgbench.units import kimg_to_nimg
 
@@ -175,14 +175,26 @@ def dataset_departures(dataset: Dataset) -> tuple[str, ...]:
 
 def protocol_departures(protocol: Protocol) -> tuple[str, ...]:
     """How a measurement is smaller than, or other than, the published one."""
-    if not protocol.comparable_with_paper:
+    if protocol.extractor == SMALL:
         return (
             f"scored by {protocol.extractor} on {protocol.num_fake:,} images, not by Inception on 50,000",
         )
+    if not protocol.comparable_with_paper:
+        return (f"scored by {protocol.name} instead of the paper's protocol",)
     largest = max(p.num_fake for p in PROTOCOLS.values() if p.metric == protocol.metric)
     if protocol.num_fake < largest:
         return (f"scored on {protocol.num_fake:,} images instead of {largest:,}",)
     return ()
+
+
+def not_comparable(protocol: Protocol) -> str:
+    """Why scores of `protocol` do not stand beside the paper's, as a sentence."""
+    if protocol.extractor == SMALL:
+        return f"Scores by {protocol.extractor} do not compare with the paper's, which are by Inception."
+    return (
+        f"Scores by {protocol.name} do not compare with the paper's, whose FID is fid50k's (50,000 reals of the "
+        "repeating, mirrored stream) and whose IS is is50k's."
+    )
 
 
 def count(images: int) -> str:

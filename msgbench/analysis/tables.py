@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from msgbench.analysis import scale
-from msgbench.analysis.collect import Collection, Record, Run, collect
+from msgbench.analysis.collect import Collection, Record, Run, collect, read_measured
 from msgbench.analysis.estimates import Picked, mean, pick, standard_deviation
 from msgbench.analysis.verdicts import Verdict, value_verdict
 from msgbench.config import Benchmark, TableRow, TableSpec
@@ -23,9 +23,9 @@ from msgbench.errors import ResultsError
 from msgbench.layout import Layout
 from msgbench.protocols import Protocol, get_protocol
 from msgbench.records import write_text
-from msgbench.reference import PaperNumber, Printed, cell, printed_value, rows_of
+from msgbench.reference import PaperNumber, Printed, cell, printed_value
 
-METRIC_NAMES = {"is": "IS", "fid": "FID", "kid": "KID"}
+METRIC_NAMES = {"is": "IS", "fid": "FID", "kid": "KID", "prc": "F-score"}
 # Columns of the papers' tables that describe a row; the score's column is the metric.
 _DESCRIBING = ("dataset_size", "real_images", "gpus", "training_time", "learning_rate")
 _COLUMN_TITLES = {
@@ -57,7 +57,7 @@ class Row:
     seeds: tuple[SeedResult, ...]
     """One entry a planned seed; empty for real images."""
     real: Record | None
-    """The score of the real images; None for a method."""
+    """The one score of a row without runs: of real images, or of images from elsewhere; None for a method."""
     departures: tuple[str, ...]
     verdict: Verdict
 
@@ -65,15 +65,15 @@ class Row:
     def best(self) -> list[float]:
         """Our best score of each seed that has one (the score itself for real images)."""
         if self.real is not None:
-            return [self.real.value]
-        return [seed.picked.best.value for seed in self.seeds if seed.picked]
+            return [self.real.table_value]
+        return [seed.picked.best.table_value for seed in self.seeds if seed.picked]
 
     @property
     def final(self) -> list[float]:
         """Our final score of each seed that has one (the score itself for real images)."""
         if self.real is not None:
-            return [self.real.value]
-        return [seed.picked.final.value for seed in self.seeds if seed.picked]
+            return [self.real.table_value]
+        return [seed.picked.final.table_value for seed in self.seeds if seed.picked]
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -151,7 +151,7 @@ class Table:
 def build_table(collection: Collection, name: str) -> Table:
     """The table called `name` of the collection's benchmark.
 
-    Raises ResultsError when there is no such table, or when a row names a row that the paper lacks.
+    Raises ResultsError when there is no such table.
     """
     tables = collection.benchmark.tables
     if name not in tables:
@@ -181,6 +181,8 @@ def _row(collection: Collection, table: str, index: int, protocol: Protocol) -> 
         return Row(spec, label, printed, paper, (), None, (), Verdict("quoted"))
     if spec.real_images is not None:
         return _real_row(collection, spec, paper, printed, protocol)
+    if spec.record is not None:
+        return _record_row(collection, spec, paper, printed, protocol)
     assert spec.experiment is not None
     return _method_row(collection, spec, spec.experiment, paper, printed, protocol)
 
@@ -194,14 +196,8 @@ def _paper_number(table: TableSpec, name: str, index: int, protocol: Protocol) -
             paper=table.paper, table=numbers, row="", row_label=spec.label or "", column=protocol.metric,
             printed="-", unit=METRIC_NAMES[protocol.metric], origin="own", place="", note="not in the paper",
         )  # fmt: skip
-    try:
-        return cell(numbers, spec.reference, protocol.metric, table.paper)
-    except KeyError:
-        known = rows_of(numbers, table.paper)
-        raise ResultsError(
-            f"tables.{name}.rows.{index}.reference: the paper prints no {METRIC_NAMES[protocol.metric]} "
-            f"for {spec.reference!r} in {numbers}{nearest(spec.reference, known)}"
-        ) from None
+    # Resolving the configuration refused every other reference.
+    return cell(numbers, spec.reference, protocol.metric, table.paper)
 
 
 def _described(table: TableSpec, name: str, spec: TableRow) -> dict[str, Printed]:
@@ -236,12 +232,49 @@ def _real_row(
         comparable=protocol.comparable_with_paper,
         direction=protocol.direction,
         printed=paper.value,
-        values=[record.value] if record else [],
+        values=[record.table_value] if record else [],
         planned=None,
         reason=None if record else dataset.reason or f"not measured by {protocol.name}",
     )
     label = spec.label or paper.row_label
     return Row(spec, label, printed, paper, (), record, departures, verdict)
+
+
+def _record_row(
+    collection: Collection,
+    spec: TableRow,
+    paper: PaperNumber,
+    printed: dict[str, Printed],
+    protocol: Protocol,
+) -> Row:
+    """A row of images or a generator from elsewhere; it has no training of ours, and so no verdict."""
+    assert spec.record is not None
+    record = _measured(spec.record, protocol)
+    verdict = Verdict("not comparable", "measured from elsewhere, no training of ours")
+    label = spec.label or paper.row_label
+    return Row(spec, label, printed, paper, (), record, (), verdict)
+
+
+def _measured(place: str, protocol: Protocol) -> Record:
+    """The record by exactly `protocol` in the file `place`; ResultsError when it holds other protocols alone."""
+    records = read_measured(Path(place))
+    for record in records:
+        if (record.protocol, record.version) == (protocol.name, protocol.version):
+            return record
+    held = ", ".join(f"{record.protocol} version {record.version}" for record in records)
+    raise ResultsError(
+        f"{place}: holds {held or 'no record'}; the table needs {protocol.name} version {protocol.version}"
+    )
+
+
+def _beside(table: Table, row: Row, name: str) -> Record | None:
+    """The score by another protocol of a row without runs, where it has one of the present version."""
+    protocol = get_protocol(name)
+    if row.spec.record is not None:
+        found = {(r.protocol, r.version): r for r in read_measured(Path(row.spec.record))}
+        return found.get((name, protocol.version))
+    record = table.collection.datasets[row.spec.real_images or ""].of(name)
+    return record if record is not None and record.version == protocol.version else None
 
 
 def _method_row(
@@ -274,7 +307,7 @@ def _method_row(
         comparable=protocol.comparable_with_paper,
         direction=protocol.direction,
         printed=paper.value,
-        values=[seed.picked.best.value for seed in seeds if seed.picked],
+        values=[seed.picked.best.table_value for seed in seeds if seed.picked],
         planned=len(seeds),
         reason="; ".join(dict.fromkeys(reasons)) or None,
     )
@@ -316,10 +349,11 @@ def _frame_row(table: Table, row: Row, folder: Path) -> dict[str, object]:
     for seed in table.seeds:
         picked = by_seed.get(seed)
         cells |= {
-            f"ours_best_seed{seed}": picked.best.value if picked else None,
-            f"ours_final_seed{seed}": picked.final.value if picked else None,
+            f"ours_best_seed{seed}": picked.best.table_value if picked else None,
+            f"ours_final_seed{seed}": picked.final.table_value if picked else None,
             # Text, so that a missing seed does not turn whole numbers into 4000.0.
             f"images_at_best_seed{seed}": str(picked.best.cur_nimg) if picked else None,
+            f"hours_at_best_seed{seed}": _hours_at_best(row, seed) if picked else None,
         }
     evaluations = {seed.picked.evaluations for seed in row.seeds if seed.picked}
     cells |= {
@@ -334,17 +368,16 @@ def _frame_row(table: Table, row: Row, folder: Path) -> dict[str, object]:
     for name in table.spec.also:
         also = [pick(run.of(name)) for run in row.runs if run.gap(name) is None]
         if row.real is not None:
-            real = table.collection.datasets[dataset or ""].of(name)
-            best = final = [real.value] if real else []
+            beside_it = _beside(table, row, name)
+            best = final = [beside_it.table_value] if beside_it else []
         else:
-            best = [picked.best.value for picked in also if picked]
-            final = [picked.final.value for picked in also if picked]
+            best = [picked.best.table_value for picked in also if picked]
+            final = [picked.final.table_value for picked in also if picked]
         cells |= {f"{name}_best_mean": mean(best), f"{name}_final_mean": mean(final)}
     trained = [run for run in row.runs if run.train is not None]
     beside = [record for run in row.runs for name in table.spec.also for record in run.of(name)]
     if row.real is not None:
-        real_images = table.collection.datasets[dataset or ""]
-        beside = [r for n in table.spec.also if (r := real_images.of(n))]
+        beside = [r for n in table.spec.also if (r := _beside(table, row, n))]
     cells |= {
         "gpu_hours": round(row.gpu_hours, 4) if trained else None,
         "cpu_hours": round(row.cpu_hours, 4) if trained else None,
@@ -353,6 +386,15 @@ def _frame_row(table: Table, row: Row, folder: Path) -> dict[str, object]:
         "records_beside": " ".join(dict.fromkeys(relative(r.path, folder) for r in beside)) or None,
     }
     return cells
+
+
+def _hours_at_best(row: Row, seed: int) -> float | None:
+    """Hours of training until the best snapshot of one seed, measuring not counted."""
+    for result in row.seeds:
+        if result.run.plan.seed == seed and result.picked:
+            seconds = result.run.seconds_at(result.picked.best.cur_nimg)
+            return None if seconds is None else round(seconds / 3600, 4)
+    return None
 
 
 def _scaled_down(table: Table, row: Row) -> str | None:
@@ -394,9 +436,7 @@ def table_markdown(table: Table) -> str:
         "of each run's best and last measured snapshot; `best of` is how many snapshots the best was picked from.",
     ]
     if not protocol.comparable_with_paper:
-        lines.append(
-            f"Scores by {protocol.extractor} do not compare with the paper's, which are by Inception."
-        )
+        lines.append(scale.not_comparable(protocol))
     if table.not_run:
         lines += ["", *(f"- {sentence}" for sentence in table.not_run)]
     return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ defaults, the tier's overlay of the method, the tier's overlay of the experiment
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -150,14 +150,27 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return document
 
 
-def load_benchmark(path: Path, overrides: Mapping[str, Any] | None = None) -> Benchmark:
-    """The benchmark of the config file `path`, with `overrides` (nested mapping) laid over it first."""
-    changes = dict(overrides or {})
-    return replace(resolve(merge(read_yaml(path), changes)), changes=changes)
+def load_benchmark(
+    path: Path,
+    overrides: Mapping[str, Any] | None = None,
+    assignments: Sequence[str] = (),
+) -> Benchmark:
+    """The benchmark of the config file `path`, with `overrides` (nested mapping) laid over it first.
+
+    `assignments` (`key.path=value`, see `parse_override`) are laid over that, one after the other.
+    """
+    raw, changes = read_yaml(path), dict(overrides or {})
+    for assignment in assignments:
+        changes = merge(changes, parse_override(assignment, merge(raw, changes)))
+    return replace(resolve(merge(raw, changes)), changes=changes)
 
 
-def parse_override(text: str) -> dict[str, Any]:
-    """`a.b=value` (value in YAML) as the nested mapping `{a: {b: value}}`."""
+def parse_override(text: str, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """`a.b=value` (value in YAML) as the nested mapping `{a: {b: value}}`.
+
+    Names of `known` (the configuration) may hold dots: `experiments.lr0.003.seeds` is taken apart by them. A path
+    that is a JSON list of texts says by itself where its parts end.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {text}: is not of the form key.path=value")
@@ -165,8 +178,7 @@ def parse_override(text: str) -> dict[str, Any]:
         parsed = yaml.load(value, Loader=_Loader)
     except yaml.YAMLError:
         raise ConfigError(f"--set {text}: the value is not valid YAML") from None
-    # Experiment names hold dots (lr0.003), so a JSON list may stand for the path.
-    parts: Any = key.split(".")
+    parts: Any = _by_names(key.split("."), known or {})
     if key.startswith("["):
         try:
             parts = json.loads(key)
@@ -177,6 +189,22 @@ def parse_override(text: str) -> dict[str, Any]:
     for part in reversed(parts):
         parsed = {part: parsed}
     return dict(parsed)
+
+
+def _by_names(parts: list[str], known: Mapping[str, Any]) -> list[str]:
+    """The parts of a path between its dots, put together where that gives a name: the longest one that there is."""
+    path: list[str] = []
+    node: Any = known
+    while parts:
+        names = {str(name) for name in node} if isinstance(node, Mapping) else set()
+        if len(path) == 3 and path[0] == "tiers" and isinstance(known.get(path[2]), Mapping):
+            # A tier may change what it has not changed yet.
+            names |= set(known[path[2]])
+        size = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in names), 1)
+        path.append(".".join(parts[:size]))
+        node = node.get(path[-1]) if isinstance(node, Mapping) else None
+        parts = parts[size:]
+    return path
 
 
 def resolve(raw: Mapping[str, Any]) -> Benchmark:
@@ -207,6 +235,11 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         name: _experiment(name, document, layers, datasets) for name in document.experiments
     }
     published = _published(document)
+    for name in LAYER_TABLES:
+        if name in document.tables:
+            raise ConfigError(
+                f"tables.{name}: is made from the networks by itself; give this table another name"
+            )
     tables = {
         name: _table(name, merge(entry, layers["tables"].get(name, {})), datasets, experiments)
         for name, entry in document.tables.items()
@@ -216,10 +249,6 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         for name in experiments
     }
     for name, table in tables.items():
-        if name in LAYER_TABLES:
-            raise ConfigError(
-                f"tables.{name}: is made from the networks by itself; give this table another name"
-            )
         require_different(name, table, experiments, stated)
     return Benchmark(
         tier=document.tier,

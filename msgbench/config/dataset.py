@@ -72,8 +72,9 @@ class DatasetSpec(Spec):
     resolution: int = Field(
         description="side of the square images in pixels, a power of two, 8 to 1024"
     )
-    split: Literal["train", "test"] = Field(
-        default="train", description="which images of the source"
+    split: Literal["train", "test", "all"] = Field(
+        default="train",
+        description="which images of the source; `all` (of CIFAR-10) is train, then test: the 60K of the paper",
     )
     num_images: int | None = Field(
         default=None, ge=1, description="use only the first so many images; empty = all of them"
@@ -104,6 +105,10 @@ class DatasetSpec(Spec):
             raise ValueError(
                 f"resolution {self.resolution} does not fit source cifar10; allowed: 32"
             )
+        # A stand-in is drawn for whatever split is asked for.
+        if self.split == "all" and source not in ("cifar10", "embedded"):
+            allowed = "train, test" if source in _WITH_TEST else "train"
+            raise ValueError(f"split all does not fit source {source}; allowed: {allowed}")
         if source == "embedded" and self.num_images is None:
             raise ValueError("num_images is required for source embedded: how many images to draw")
         largest = _LARGEST_SIDE.get(source, self.resolution)

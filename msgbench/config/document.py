@@ -76,6 +76,10 @@ class TableRow(Spec):
         default=None,
         description="key under `datasets`: the row is the score of the real images themselves",
     )
+    record: str | None = Field(
+        default=None,
+        description="path of a file that `msgbench evaluate --images` or `--snapshot` wrote: the row is its score",
+    )
     quoted: bool = Field(
         default=False,
         description="the paper quotes the row from another paper: it is shown as printed, nothing is trained",
@@ -134,6 +138,10 @@ class WeightsSpec(Spec):
     inception: str | None = Field(
         default=None,
         description="path of torch-fidelity's weights-inception-2015-12-05-6726825d.pth (mini and paper tier)",
+    )
+    vgg16: str | None = Field(
+        default=None,
+        description="path of torchvision's vgg16-397923af.pth, for precision and recall (protocol prc50k)",
     )
 
 

@@ -109,6 +109,11 @@ class ModelSpec(Spec):
         description="how an image enters a discriminator block (paper, equations 11 to 13); default of "
         "`stylegan`: phi_cat_lin, of `bmsg` and `bbmsg`: phi_lin_cat",
     )
+    lin_cat_activation: Literal["linear", "lrelu"] = Field(
+        default="linear",
+        description="after the 1x1 convolution of phi_lin_cat: linear (paper, section 6.1), or lrelu, as in a part of "
+        "MSG-StyleGAN's code that nothing calls",
+    )
     connections: Connections = Field(
         default="all",
         description="scales that enter the discriminator (paper, Table 4): all, none, coarse (4, 8), middle (16, 32), "
@@ -196,6 +201,10 @@ class ModelSpec(Spec):
                 )
         if self.variant != "paper":
             _only(f"variant {self.variant}", "combine", self.combine, "phi_lin_cat")
+        if self.combine != "phi_lin_cat":
+            _only(
+                f"combine {self.combine}", "lin_cat_activation", self.lin_cat_activation, "linear"
+            )
         for resolution in self.connected:
             if resolution not in self.scales:
                 raise ValueError(

@@ -34,9 +34,10 @@ class LossSpec(Spec):
     gp_target: float = Field(
         default=1.0, gt=0, description="gradient norm that gradient_penalty and one_sided ask for"
     )
-    gp_norm: Literal["each", "joint"] = Field(
+    gp_norm: Literal["each", "joint", "top"] = Field(
         default="each",
-        description="`each`: a norm for every input, averaged (paper, section 2); `joint`: one norm of all inputs",
+        description="`each`: a norm for every input, averaged (paper, section 2); `joint`: one norm of all inputs; "
+        "`top`: only that of the largest input, as in WGAN-GP of one image",
     )
     gp_mixing: Literal["shared", "per_scale"] = Field(
         default="shared",

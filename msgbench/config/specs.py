@@ -56,9 +56,10 @@ class TrainingSpec(Spec):
     num_threads: int = Field(
         ge=1, description="CPU threads of torch; part of the spec because they change the bits"
     )
-    precision: Literal["float32", "bfloat16"] = Field(
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
         default="float32",
-        description="arithmetic inside the networks; parameters, statistics, images and scores stay float32",
+        description="arithmetic inside the networks; parameters, statistics, images and scores stay float32. `tf32`: "
+        "float32 whose products round to 10 bits on GPUs that have TF32 (Ampere and later), float32 elsewhere",
     )
 
     @model_validator(mode="after")
@@ -205,6 +206,8 @@ def _leave_out_later_fields(payload: dict[str, Any]) -> None:
         del payload["growing"], model["growing"]
         if (model["pooling"] == "before_activation") == (model["family"] == "stylegan"):
             del model["pooling"]
+    if model["lin_cat_activation"] == "linear":
+        del model["lin_cat_activation"]
     if loss["style_mixing"] == 0:
         del loss["style_mixing"]
 

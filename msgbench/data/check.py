@@ -108,7 +108,15 @@ def _check_store(place: Path, against: Path | None) -> Iterator[str]:
         yield from _source_lines(manifest.source)
     images = _of_store(store)
     yield from _content_lines(images)
-    yield from _leakage_lines(images, *_other_of_store(store, against))
+    if images.split in _OTHER:
+        yield from _leakage_lines(images, *_other_of_store(store, against))
+    elif against is not None:
+        raise DatasetError(
+            f"{place}: holds split {images.split}, train and test together; --against is for one of them"
+        )
+    else:
+        # Copies between its two parts are among the duplicates.
+        yield _line("leakage", f"not looked for: split {images.split} is train and test together")
 
 
 def _check_source(place: Path, split: Split | None, against: Path | None) -> Iterator[str]:

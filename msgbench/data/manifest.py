@@ -98,7 +98,7 @@ class Manifest(_Part):
 
     schema_: Literal["msgbench.dataset/1"] = Field(default="msgbench.dataset/1", alias="schema")
     name: str
-    split: Literal["train", "test"]
+    split: Literal["train", "test", "all"]
     count: int = Field(ge=1)
     resolution: int = Field(ge=1)
     channels: Literal[3] = 3

@@ -36,7 +36,8 @@ class DiscriminatorLoss:
 
     `terms` are the weighted addends by name (`adversarial`, `gradient_penalty` or `r1`, `drift`; those of weight
     0 or not asked for are missing): their sum is `total`. The other fields are detached: `gradient_norms`
-    [N, S], where column s belongs to resolution `penalised[s]` (no columns without a penalty), `real_scores` [N],
+    [N, S], where column s belongs to resolution `penalised[s]` (no columns without a penalty, and only the largest
+    scale's with `gp_norm: top`), `real_scores` [N],
     `fake_scores` [N].
     """
 
@@ -81,6 +82,8 @@ def discriminator_loss(
         norms = norms_of([gradient.detach() for gradient in gradients])
     elif spec.penalty != "none":
         assert u is not None, f"{spec.penalty} interpolates"
+        if spec.gp_norm == "top":
+            connected = reals[-1].shape[-1:]
         norms = gradient_norms(D, interpolate(reals, fakes, u), connected)
         norms = by_enlarged_pixels(norms, enlarged)
         penalty = norm_penalty(

@@ -1,7 +1,8 @@
 """Penalties on the discriminator: gradient penalty and R1, averaged over its inputs, and drift. Unweighted.
 
 Paper, section 2: "we modified the gradient penalty to be the average of the penalties over each
-input". Inputs are the scales that D is connected to; others have no gradient and are left out of the mean.
+input". Inputs are the scales that D is connected to; others have no gradient and are left out of the mean. (Which
+inputs count is the caller's choice: `gp_norm: top` names the largest alone.)
 Written with torch.autograd (double backward): the reference for the form in functional.py.
 """
 

@@ -1,20 +1,20 @@
-"""What an extractor sees in a dataset's real images, computed once and cached by content.
+"""What an extractor sees in real images, computed once and cached by content.
 
-The key of a cache file is a digest of everything that decides its numbers: the store's fingerprint, how many images,
-the extractor's name and weights, the layer, and the format version. A changed dataset therefore never meets an old
-file. Files are written atomically, checked when read, and ignored (and replaced) when anything about them is wrong, so
-that any number of processes may share a cache folder and anyone may delete it.
+The key of a cache file is a digest of everything that decides its numbers: the store's fingerprint, which of its images
+and how flipped, the extractor's name and weights, the layer, and the format version. A changed dataset therefore never
+meets an old file. Files are written atomically, hold plain tensors alone, are checked when read, and ignored (and
+replaced) when anything about them is wrong, so that any number of processes may share a cache folder and anyone may
+delete it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
@@ -22,93 +22,62 @@ from torch import Tensor
 
 from msgbench.config import fingerprint_of
 from msgbench.console import Progress, say
-from msgbench.data.store import Images, Store
-from msgbench.errors import MeasurementError
 from msgbench.locks import FolderLock
-from msgbench.metrics.fidelity import Extractor, Statistics, statistics
-from msgbench.protocols import Protocol
+from msgbench.metrics.fidelity import Extractor
+from msgbench.metrics.reals import RealSet
+from msgbench.metrics.scores import Statistics, statistics
+from msgbench.protocols import Metric
 from msgbench.records import atomic_file
 
 # Bumped by hand when the same images would give other numbers.
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 CACHE_FOLDER = "real-statistics"
 _METADATA_KEY = "msgbench"
 
 
-def real_count(store: Store, protocol: Protocol) -> int:
-    """How many real images `protocol` uses of `store`: the first `num_real`, or all.
-
-    Raises MeasurementError when the store has fewer than the protocol asks for.
-    """
-    available = len(store)
-    if protocol.num_real is None:
-        return available
-    if available < protocol.num_real:
-        raise MeasurementError(
-            f"{protocol.name}: needs {protocol.num_real:,} real images, the store of dataset "
-            f"{store.manifest.name} has {available:,}"
-        )
-    return protocol.num_real
-
-
-def image_batches(
-    images: Images,
-    count: int,
-    batch_size: int,
-    on_batch: Callable[[int], None] | None = None,
-) -> Iterator[Tensor]:
-    """The first `count` of `images` (uint8 [N, R, R, 3]) as uint8 [n, 3, R, R]; `on_batch` is told each size."""
-    for start in range(0, count, batch_size):
-        batch = np.ascontiguousarray(
-            images[start : min(start + batch_size, count)].transpose(0, 3, 1, 2)
-        )
-        yield torch.from_numpy(batch)
-        if on_batch is not None:
-            on_batch(len(batch))
-
-
 class RealReference:
-    """The first `count` images of `store` as `extractor` sees them: FID's statistics and KID's features.
+    """The real images `reals` as `extractor` sees them: FID's statistics with their root, and features.
 
     Nothing is computed before it is asked for; what was computed stays in memory and, under `cache`, on disk.
     """
 
     def __init__(
-        self,
-        store: Store,
-        count: int,
-        extractor: Extractor,
-        cache: Path | None,
-        batch_size: int = 100,
+        self, reals: RealSet, extractor: Extractor, cache: Path | None, batch_size: int = 100
     ) -> None:
-        assert 0 < count <= len(store)
-        self.store, self.count, self.extractor = store, count, extractor
+        self.reals, self.extractor = reals, extractor
         self.batch_size = batch_size
         self._cache = None if cache is None else cache / CACHE_FOLDER
-        self._features: Tensor | None = None
+        self._features: dict[str, Tensor] = {}
         self._statistics: Statistics | None = None
         self._extracted: dict[str, Tensor] = {}
 
     def statistics(self) -> Statistics:
-        """Mean and covariance of the layer that FID uses."""
+        """Mean and covariance of the layer that FID uses, with the root of the covariance."""
         if self._statistics is None:
             tensors = self._cached_or(
                 "statistics", self.extractor.layer_for("fid"), self._compute_statistics
             )
-            self._statistics = Statistics(
-                tensors["mean"].numpy(), tensors["covariance"].numpy(), self.count
+            found = Statistics(
+                tensors["mean"].numpy(), tensors["covariance"].numpy(), len(self.reals)
             )
+            # The root is a cached property of the statistics: it takes as long as several distances.
+            found.__dict__["root"] = tensors["root"].numpy()
+            self._statistics = found
         return self._statistics
 
-    def features(self) -> Tensor:
-        """float32 [count, F] of the layer that KID uses, in the order of the store."""
-        if self._features is None:
-            layer = self.extractor.layer_for("kid")
+    def features(self, metric: Metric = "kid") -> Tensor:
+        """float32 [count, F] of the layer that `metric` uses, in the order of the images."""
+        layer = self.extractor.layer_for(metric)
+        if layer not in self._features:
             tensors = self._cached_or(
                 "features", layer, lambda name: {"features": self._extract(name)}
             )
-            self._features = tensors["features"]
-        return self._features
+            self._features[layer] = tensors["features"]
+        return self._features[layer]
+
+    def prepare(self, metric: Metric) -> None:
+        """Computes, or reads from the cache, what `metric` compares with."""
+        self.statistics() if metric == "fid" else self.features(metric)
 
     def cache_file(self, kind: str, layer: str) -> Path | None:
         """Where `kind` ("statistics" or "features") of `layer` is cached; None without a cache."""
@@ -120,8 +89,8 @@ class RealReference:
         return {
             "format": CACHE_FORMAT,
             "kind": kind,
-            "dataset": self.store.manifest.fingerprint,
-            "count": self.count,
+            "dataset": self.reals.store.manifest.fingerprint,
+            "reals": self.reals.key(),
             "extractor": self.extractor.weights.identity(),
             "layer": layer,
         }
@@ -146,20 +115,15 @@ class RealReference:
 
     def _compute_statistics(self, layer: str) -> dict[str, Tensor]:
         of_layer = statistics(self._extract(layer))
-        return {
-            "mean": torch.from_numpy(of_layer.mean),
-            "covariance": torch.from_numpy(of_layer.covariance),
-        }
+        found = {"mean": of_layer.mean, "covariance": of_layer.covariance, "root": of_layer.root}
+        return {name: torch.from_numpy(array) for name, array in found.items()}
 
     def _extract(self, layer: str) -> Tensor:
         """float32 [count, C] of `layer`; the images go through the extractor once for all its layers."""
         if layer not in self._extracted:
-            with Progress(
-                f"real images of {self.store.manifest.name}", self.count, "images"
-            ) as progress:
-                batches = image_batches(
-                    self.store.images, self.count, self.batch_size, progress.advance
-                )
+            title = f"real images of {self.reals.store.manifest.name}"
+            with Progress(title, len(self.reals), "images") as progress:
+                batches = self.reals.batches(self.batch_size, progress.advance)
                 self._extracted = self.extractor.features(batches).layers
         return self._extracted[layer]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from msgbench.errors import ConfigError
 from msgbench.models.channels import RGB_CHANNELS
-from msgbench.models.layers import EqualizedConv2d
+from msgbench.models.layers import EqualizedConv2d, leaky_relu
 
 
 class CombineFunction(nn.Module):
@@ -42,18 +42,23 @@ class PhiSimple(CombineFunction):
 class PhiLinCat(CombineFunction):
     """phi_lin_cat(x1, x2) = [r'(x1); x2]: the image through a 1x1 convolution first (equation 12).
 
-    r' makes `image_features` channels (the paper: half of the block's width), with a bias and no activation.
+    r' makes `image_features` channels (the paper: half of the block's width), with a bias. No activation follows, or
+    a leaky ReLU where `activated`.
     """
 
     name = "phi_lin_cat"
 
-    def __init__(self, activation_channels: int, image_features: int) -> None:
+    def __init__(
+        self, activation_channels: int, image_features: int, activated: bool = False
+    ) -> None:
         super().__init__()
         self.linear = EqualizedConv2d(RGB_CHANNELS, image_features, 1)
+        self.act = leaky_relu() if activated else nn.Identity()
         self.out_channels = image_features + activation_channels
 
     def forward(self, image: Tensor, activation: Tensor) -> Tensor:
-        return torch.cat([self.linear(image.to(activation.dtype)), activation], dim=1)
+        features = self.act(self.linear(image.to(activation.dtype)))
+        return torch.cat([features, activation], dim=1)
 
 
 class PhiCatLin(CombineFunction):
@@ -78,20 +83,23 @@ COMBINE_FUNCTIONS = (PhiSimple.name, PhiLinCat.name, PhiCatLin.name)
 
 
 def make_combine(
-    name: str, activation_channels: int, image_features: int | None = None
+    name: str,
+    activation_channels: int,
+    image_features: int | None = None,
+    lin_cat_activation: str = "linear",
 ) -> CombineFunction:
     """The combine function `name` for a block whose activations have `activation_channels` channels.
 
     `image_features`: channels that phi_lin_cat makes of the image; half of the activations' by default.
+    `lin_cat_activation`: what follows in it, `linear` or `lrelu`.
     Raises ConfigError for a name that is not built.
     """
     match name:
         case PhiSimple.name:
             return PhiSimple(activation_channels)
         case PhiLinCat.name:
-            return PhiLinCat(
-                activation_channels, image_features or max(1, activation_channels // 2)
-            )
+            features = image_features or max(1, activation_channels // 2)
+            return PhiLinCat(activation_channels, features, lin_cat_activation == "lrelu")
         case PhiCatLin.name:
             return PhiCatLin(activation_channels)
         case _:

@@ -174,6 +174,8 @@ class _Table:
             case PhiLinCat():
                 features = out.shape[1] - activation.shape[1]
                 self._add_shape(block, "Conv 1 x 1", (features, *size), parameters)
+                if isinstance(phi.act, nn.LeakyReLU):
+                    self.rows[-1] = replace(self.rows[-1], activation="LReLU")
                 self._add_shape(block, concatenation, out.shape[1:])
             case PhiCatLin():
                 both = image.shape[1] + activation.shape[1]

@@ -114,7 +114,7 @@ class MultiScaleDiscriminator(nn.Module):
             name = str(plan.resolution)
             if plan.resolution in spec.connected[:-1]:
                 self.combine[name] = make_combine(
-                    spec.combine, plan.activation, plan.image_features
+                    spec.combine, plan.activation, plan.image_features, spec.lin_cat_activation
                 )
             self.blocks[name] = _block(plan, spec)
 

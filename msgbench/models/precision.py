@@ -14,9 +14,13 @@ from torch import nn
 
 from msgbench.models.layers import ConvDownsample2d, UpsampleConv2d
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
-_COMPUTE_DTYPE: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
+_COMPUTE_DTYPE: dict[str, torch.dtype | None] = {
+    "float32": None,
+    "tf32": None,  # how the device multiplies float32 numbers (device.py)
+    "bfloat16": torch.bfloat16,
+}
 
 
 def set_precision(network: nn.Module, precision: Precision) -> nn.Module:

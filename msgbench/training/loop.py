@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from msgbench.training.grids import write_grids
 from msgbench.training.interrupt import OnTerm, StopRequest
 from msgbench.training.ledger import Ledger
 from msgbench.training.networks import Networks, update_ema
+from msgbench.training.observers import Observer, fixed_images
 from msgbench.training.state import STATE_SCHEMA, load_latest, require_same, save_state
 from msgbench.training.stats import StatsWriter
 from msgbench.training.steps import both_steps
@@ -72,7 +74,7 @@ class _Training:
     def __init__(self, run_dir: Path, run: RunSpec, store: Store, device: torch.device) -> None:
         self.run_dir, self.run, self.store, self.device = run_dir, run, store, device
         self.spec, self.schedule = run.spec.training, run.spec.schedule
-        make_reproducible(self.spec.num_threads)
+        make_reproducible(self.spec.num_threads, tf32=self.spec.precision == "tf32")
         self.nets = Networks.build(run, device)
         state = load_latest(run_dir, run, store.manifest.fingerprint, say) or {}
         if state:
@@ -102,6 +104,7 @@ class _Training:
             if self._pending is not None:
                 self.stats.restore(self._pending)
             start = self.cur_nimg
+            observer = Observer(self.run_dir, len(self.store), start)
             while self.cur_nimg < total:
                 self._enter_phase()
                 if self._due(spec.snapshot_kimg):
@@ -119,6 +122,7 @@ class _Training:
                 batch_size = self.phase.batch_size
                 update_ema(self.nets.G_ema, self.nets.G, self.run.spec.ema.beta_for(batch_size))
                 self.cur_nimg += batch_size
+                observer.after_step(self.cur_nimg, batch_size, self._fixed_images)
                 self._report(stats)
             self._enter_phase()
             self._snapshot()
@@ -156,6 +160,10 @@ class _Training:
             return real_pyramid(batch)
         rounded = growing.reals == "rounded"
         return [growing_reals(batch, self.phase.resolution, self.phase.fade, rounded)]
+
+    def _fixed_images(self) -> Sequence[torch.Tensor]:
+        """What the observer looks at: images of G_ema for the fixed latents, a tensor a resolution."""
+        return fixed_images(self.nets.G_ema, self.run.seed, self.run.spec.model.latent_size)
 
     def _beside_fakes(self, reals: list[torch.Tensor]) -> list[torch.Tensor] | None:
         """Reals that a relativistic generator step compares its fakes with; None for other losses."""

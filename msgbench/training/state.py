@@ -62,7 +62,9 @@ def load_latest(
             require_same(path, state, run, dataset_fingerprint)
             return state
         damaged.append(path.name)
-        say(f"{path}: {problem}; falling back to the training state before it")
+        last = path == candidates[-1]
+        goes_on = "there is no training state" if last else "falling back to the training state"
+        say(f"{path}: {problem}; {goes_on} before it")
     if damaged and any(path.exists() for path in candidates):
         raise TrainingError(
             f"{run_dir / STATES}: no training state is readable ({', '.join(damaged)}); "

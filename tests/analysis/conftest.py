@@ -55,12 +55,15 @@ Scores = Callable[[str, int], float]
 
 
 def learning(protocol: str, cur_nimg: int) -> float:
-    """Scores that improve with training: FID and KID fall, IS rises."""
+    """Scores that improve with training: FID and KID fall, IS and F-score rise."""
     progress = 1 - math.exp(-cur_nimg / 2000)
     metric = get_protocol(protocol).metric
-    return {"fid": 300 - 200 * progress, "kid": 0.3 - 0.2 * progress, "is": 1 + 3 * progress}[
-        metric
-    ]
+    return {
+        "fid": 300 - 200 * progress,
+        "kid": 0.3 - 0.2 * progress,
+        "is": 1 + 3 * progress,
+        "prc": 0.6 * progress,
+    }[metric]
 
 
 def write(path: Path, content: Any) -> None:

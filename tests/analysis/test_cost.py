@@ -103,10 +103,18 @@ def test_paper_tier_of_table3(make_tree):
 
 def test_hours_follow_from_the_peak(make_tree):
     benchmark = make_tree("paper").benchmark
-    spec = benchmark.experiment(FIRST)
-    hours = {name: CostModel.of("paper", name).run(spec).hours for name in ("V100", "A100", "h200")}
-    assert hours["V100"] * 15.7 == pytest.approx(hours["A100"] * 19.5)
-    assert hours["V100"] * 15.7 == pytest.approx(hours["h200"] * 67)
+    runs = {
+        name: CostModel.of("paper", name).run(benchmark.experiment(FIRST))
+        for name in ("V100", "A100", "h200")
+    }
+    training = {name: run.training_hours for name, run in runs.items()}
+    # Half of the float32 peak where there is no TF32, a fifth of that peak where there is.
+    assert training["V100"] * 15.7 * 0.5 == pytest.approx(training["A100"] * 156 * 0.2)
+    assert training["V100"] * 15.7 * 0.5 == pytest.approx(training["h200"] * 494 * 0.2)
+    # Measuring is float32 everywhere.
+    measuring = {name: run.evaluation_hours for name, run in runs.items()}
+    assert measuring["V100"] * 15.7 == pytest.approx(measuring["A100"] * 19.5)
+    assert measuring["V100"] * 15.7 == pytest.approx(measuring["h200"] * 67)
 
 
 def test_an_unknown_gpu_is_one_sentence():
@@ -160,7 +168,7 @@ def test_records_of_another_network_or_gpu_do_not_count(make_tree):
 def test_records_of_another_tier_count(make_tree):
     """A shortened training shows how fast the long one will be."""
     mini = make_tree("mini", {"tiers": {"mini": {"defaults": {"model": {"width_multiplier": 1.0},
-                                                 "training": {"precision": "float32"}}}}})  # fmt: skip
+                                                 "training": {"precision": "tf32"}}}}})  # fmt: skip
     mini.train(FIRST, 0, device=H100, seconds=3_000_000 / 500)
     paper = make_tree("paper")
     cost = estimate_benchmark(paper.benchmark, Layout(mini.layout.results, "paper"))
@@ -302,8 +310,8 @@ def test_shared_disk_counts_a_dataset_once(make_tree):
     tree = make_tree("paper")
     one = shared_disk(tree.benchmark, tree.layout, [FIRST])
     assert shared_disk(tree.benchmark, tree.layout, [FIRST, SECOND]) == one
-    # 50,000 images and labels, Inception features for KID, mean and covariance for FID in float64.
-    assert one.final == 50_000 * 3073 + 50_000 * 2048 * 4 + 8 * (2048**2 + 2048)
+    # 50,000 images and labels, Inception features, and for FID mean, covariance and its root in float64.
+    assert one.final == 50_000 * 3073 + 50_000 * 2048 * 4 + 8 * (2 * 2048**2 + 2048)
 
 
 # -- the bill
@@ -512,11 +520,12 @@ def test_records_of_a_growing_training_count_for_the_same_schedule_alone(make_tr
     assert model.run(longer).training_basis == "estimated"
 
 
-def test_bfloat16_has_a_peak_of_its_own_where_the_data_sheet_has_one():
+def test_tf32_and_bfloat16_have_a_peak_of_their_own_where_the_data_sheet_has_one():
     h200, v100 = get_gpu("H200"), get_gpu("V100")
     assert h200.flop_per_hour("bfloat16") == 989e12 * 0.15 * 3600
     assert h200.flop_per_hour() == h200.flop_per_hour("float32") == 67e12 * 0.5 * 3600
-    assert v100.flop_per_hour("bfloat16") == v100.flop_per_hour()
+    assert h200.flop_per_hour("tf32") == 494e12 * 0.2 * 3600
+    assert v100.flop_per_hour("bfloat16") == v100.flop_per_hour("tf32") == v100.flop_per_hour()
     assert "bfloat16" in h200.assumption("bfloat16")
     assert "float32" in v100.assumption("bfloat16")
 

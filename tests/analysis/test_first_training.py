@@ -77,6 +77,7 @@ def test_every_number_is_that_of_its_record(walkthrough):
     assert rows[-1] == ["real images", "", *(images.get(p, "–") for p in PROTOCOLS)]
     assert set(images) == {"is2k_small", "is2k_small_1split"}
 
+    assert "\nWhat 20 minutes 7 seconds of training on 1 thread of a CPU give: " in page
     facts = dict(rows_of(page, "What was trained"))
     train = read_json(folder / "train.json")
     total = tree.lengths(FIRST_TRAINING)[-1]
@@ -220,8 +221,22 @@ def test_other_pictures_and_broken_records_are_refused(walkthrough, tmp_path):
         make_walkthrough(records, path)
     content = read_json(records)
     write_json(records, {**content, "schema": "other"})
-    with pytest.raises(ResultsError, match="are no valid published records"):
+    with pytest.raises(ResultsError) as caught:
         make_walkthrough(records, path)
+    assert str(caught.value) == (
+        f"{records}: are no valid published records (schema has a wrong value); "
+        "make them with `msgbench publish`"
+    )
+    other = tmp_path / "README.md"
+    other.write_text("# A page\n")
+    with pytest.raises(ResultsError) as caught:
+        make_walkthrough(other, path)
+    assert str(caught.value) == (
+        f"{other}: are no valid published records (it is not JSON); make them with `msgbench publish`"
+    )
+    with pytest.raises(ResultsError) as caught:
+        make_walkthrough(tmp_path, path)
+    assert str(caught.value) == f"{tmp_path}: cannot be read (Is a directory)"
     with pytest.raises(
         ResultsError, match="no such published records; make them with `msgbench publish`"
     ):
@@ -238,6 +253,9 @@ def test_the_page_of_the_repository_is_that_of_its_published_records(tmp_path):
     copy = tmp_path / "results" / "published"
     shutil.copytree(records.parent, copy)
     made = make_walkthrough(copy / records.name, tmp_path / "docs" / page.name)
+    time = re.search(r"^What (.*) of training on", page.read_text(), re.MULTILINE)
+    assert time is not None
+    assert f"{time[1]} of one CPU thread" in (ROOT / "README.md").read_text()
     assert made.read_text() == page.read_text()
     kept, again = ({f.name: f for f in p.with_suffix("").iterdir()} for p in (page, made))
     assert kept.keys() == again.keys()

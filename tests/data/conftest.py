@@ -30,23 +30,22 @@ class Cifar:
             planes = generator.integers(0, 256, (rows, 3072), dtype=np.uint8)
             self.batches[name] = (planes, generator.integers(0, 10, rows).tolist())
 
+    def names(self, split: str) -> list[str]:
+        """The batches of a split, in order."""
+        train = [name for name in self.batches if name != "test_batch"]
+        return {"train": train, "test": ["test_batch"], "all": [*train, "test_batch"]}[split]
+
     def images(self, split: str) -> np.ndarray:
         """The images as [N, 32, 32, 3], from the definition of the format."""
-        names = (
-            ["test_batch"] if split == "test" else [n for n in self.batches if n != "test_batch"]
-        )
         images = []
-        for name in names:
+        for name in self.names(split):
             for row in self.batches[name][0]:
                 red, green, blue = row[:1024], row[1024:2048], row[2048:]
                 images.append(np.stack([red, green, blue], axis=-1).reshape(32, 32, 3))
         return np.stack(images)
 
     def labels(self, split: str) -> list[int]:
-        names = (
-            ["test_batch"] if split == "test" else [n for n in self.batches if n != "test_batch"]
-        )
-        return [label for name in names for label in self.batches[name][1]]
+        return [label for name in self.names(split) for label in self.batches[name][1]]
 
     def binary_files(self) -> dict[str, bytes]:
         files = {"batches.meta.txt": b"airplane\n", "readme.html": b"<html></html>"}

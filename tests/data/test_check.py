@@ -146,6 +146,20 @@ def test_the_other_split_in_a_store_beside(
     )
 
 
+def test_a_store_of_both_splits(dirty: Path, tmp_path: Path, cifar_spec: MakeSpec) -> None:
+    """What the splits share is among its duplicates, and there is no other split to look at."""
+    prepare(cifar_spec(dirty, "all"), tmp_path / "all")
+    prepare(cifar_spec(dirty, "test"), tmp_path / "test")
+    lines = list(check(tmp_path / "all"))
+    assert lines[-1] == "leakage     not looked for: split all is train and test together"
+    assert any(line.startswith("duplicates") and "repeated" in line for line in lines)
+    with pytest.raises(DatasetError) as caught:
+        list(check(tmp_path / "all", against=tmp_path / "test"))
+    assert str(caught.value) == (
+        f"{tmp_path / 'all'}: holds split all, train and test together; --against is for one of them"
+    )
+
+
 def test_a_drawn_store(tmp_path: Path, drawn_spec: MakeSpec) -> None:
     prepare(drawn_spec(24), tmp_path / "a" / "train")
     lines = list(check(tmp_path / "a" / "train"))

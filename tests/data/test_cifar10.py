@@ -40,7 +40,7 @@ FORMS = [
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("split", ["train", "test", "all"])
 def test_every_form_gives_the_same_images(
     tmp_path: Path,
     cifar: Cifar,
@@ -56,9 +56,39 @@ def test_every_form_gives_the_same_images(
     assert [image.label for image in source] == cifar.labels(split)
     facts = source.facts()
     assert facts.count == len(cifar.labels(split)) == source.count
-    assert facts.expected_count == {"train": 50_000, "test": 10_000}[split]
+    assert facts.expected_count == {"train": 50_000, "test": 10_000, "all": 60_000}[split]
     assert facts.form == form.split()[0]
     assert (facts.archive is not None) == ("tar" in form)
+
+
+@pytest.mark.parametrize("form", ["binary folder", "python tarball"])
+def test_all_images_need_both_splits(
+    tmp_path: Path, cifar: Cifar, cifar_spec: MakeSpec, write_forms: WriteForms, form: str
+) -> None:
+    del cifar.batches["test_batch"]
+    path = write_forms(tmp_path, form)
+    with pytest.raises(DatasetError) as caught:
+        open_source(cifar_spec(path, "all"))
+    end = ".bin" if form.startswith("binary") else ""
+    names = ", ".join(f"data_batch_{k}{end}" for k in (1, 2, 3))
+    assert str(caught.value) == (
+        f"{path}: has no images of split test (found {names}); expected test_batch{end}"
+    )
+
+
+def test_a_store_of_all_images_is_one_of_its_own_and_made_once(
+    tmp_path: Path, cifar: Cifar, cifar_spec: MakeSpec, write_forms: WriteForms
+) -> None:
+    path = write_forms(tmp_path / "raw", "python folder")
+    spec = cifar_spec(path, "all")
+    assert spec.fingerprint != cifar_spec(path).fingerprint
+    manifest = prepare(spec, tmp_path / "store")
+    assert (manifest.split, manifest.count) == ("all", len(cifar.labels("all")))
+    store = Store.open(tmp_path / "store")
+    np.testing.assert_array_equal(store.images, cifar.images("all"))
+    made = (tmp_path / "store/images.npy").stat().st_mtime_ns
+    assert prepare(spec, tmp_path / "store") == manifest
+    assert (tmp_path / "store/images.npy").stat().st_mtime_ns == made
 
 
 def test_facts_name_the_files_with_their_checksums(

@@ -83,14 +83,43 @@ def test_splits_by_folders(tmp_path: Path, cifar_spec: MakeSpec, pictures: Pictu
     assert splits_at(cifar_spec(tmp_path / "train", "train")) == ("train",)
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
+def test_all_images_of_a_tree_are_train_then_test(
+    tmp_path: Path, cifar_spec: MakeSpec, pictures: Pictures
+) -> None:
+    pictures.tree(
+        tmp_path / "both",
+        {"train/dog/1.png": None, "train/cat/1.png": None, "test/cat/1.png": None},
+    )
+    source = open_source(cifar_spec(tmp_path / "both", "all"))
+    parts = [open_source(cifar_spec(tmp_path / "both", split)) for split in ("train", "test")]
+    whole = np.stack([image.pixels for image in source])
+    np.testing.assert_array_equal(
+        whole, np.stack([image.pixels for part in parts for image in part])
+    )
+    assert [image.label for image in source] == [3, 5, 3]
+    # Two files of one name are two lines of the digest.
+    lines = "".join(
+        f"{hashlib.sha256((tmp_path / 'both' / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in ("test/cat/1.png", "train/cat/1.png", "train/dog/1.png")
+    )
+    (fact,) = source.facts().files
+    assert fact.sha256 == hashlib.sha256(lines.encode()).hexdigest()
+    assert source.facts().expected_count == 60_000
+    pictures.tree(tmp_path / "one", {"train/cat/1.png": None})
+    with pytest.raises(
+        DatasetError, match=r"has no images of split test \(found train\); expected a folder test"
+    ):
+        open_source(cifar_spec(tmp_path / "one", "all"))
+
+
+@pytest.mark.parametrize("split", ["train", "test", "all"])
 def test_a_tree_without_splits_is_what_is_asked_for(
     tmp_path: Path, cifar_spec: MakeSpec, pictures: Pictures, split: str
 ) -> None:
     pictures.tree(tmp_path, {"cat/1.png": None})
     source = open_source(cifar_spec(tmp_path, split))
     assert source.count == 1
-    assert source.facts().expected_count == {"train": 50_000, "test": 10_000}[split]
+    assert source.facts().expected_count == {"train": 50_000, "test": 10_000, "all": 60_000}[split]
     assert splits_at(cifar_spec(tmp_path, split)) == (split,)
 
 

@@ -17,9 +17,18 @@ ROOT = Path(__file__).resolve().parents[2]
 E3 = "cifar10-msg-progan-lr0.003"
 
 
+NAMES = sorted(read_yaml(ROOT / "config.yaml")["experiments"])
+
+
 def experiment(section: str, **values: object) -> dict[str, object]:
     """An override of one experiment."""
     return {"experiments": {E3: {section: values}}}
+
+
+def smoke(**experiments: object) -> dict[str, object]:
+    """An override of experiments of the smoke tier; _ stands for - in their names."""
+    changed = {name.replace("_", "-"): values for name, values in experiments.items()}
+    return {"tiers": {"smoke": {"experiments": changed}}}
 
 
 def growing(**values: object) -> dict[str, object]:
@@ -127,6 +136,58 @@ CASES = [
         "give lists that differ, or a larger resolution",
     ),
     (
+        "equal discriminator inputs, and another distance between states",
+        smoke(ffhq_msg_progan_fine={"model": {"connections": "fine"}, "training": {"state_kimg": 0.2}}),
+        "tables.table4.rows.3.experiment: 'ffhq-msg-progan-fine' is the same training as "
+        "'ffhq-msg-progan-none': model.connections fine and none both mean [32] at 32 px; "
+        "give lists that differ, or a larger resolution",
+    ),
+    (
+        "equal discriminator inputs, and another learning rate",
+        smoke(ffhq_msg_progan_fine={"model": {"connections": "fine"}, "optimizer": {"lr": 0.001}}),
+        "tables.table4.rows.3.experiment: 'ffhq-msg-progan-fine' has the same discriminator and inputs as "
+        "'ffhq-msg-progan-none': model.connections fine and none both mean [32] at 32 px; "
+        "give lists that differ, or a larger resolution",
+    ),
+    (
+        "equal discriminator inputs, and another way to combine nothing",
+        smoke(ffhq_msg_progan_fine={"model": {"connections": "fine", "combine": "phi_cat_lin"}}),
+        "tables.table4.rows.3.experiment: 'ffhq-msg-progan-fine' is the same training as "
+        "'ffhq-msg-progan-none': model.connections fine and none both mean [32] at 32 px; "
+        "give lists that differ, or a larger resolution",
+    ),
+    (
+        "one training under two names",
+        {"experiments": {"ffhq-msg-progan-phi_cat_lin": {"model": {"combine": "phi_simple"}}}},
+        "tables.table5.rows.2.experiment: 'ffhq-msg-progan' is the same training as 'ffhq-msg-progan-phi_cat_lin': "
+        "nothing that a training depends on differs; let them differ, or give 'ffhq-msg-progan-phi_cat_lin' in this "
+        "row, too",
+    ),
+    (
+        "one training under two names, written down more often",
+        {"experiments": {"cifar10-msg-progan-lr0.001": {"optimizer": {"lr": 0.003}}},
+         "tiers": {"smoke": {"experiments": {"cifar10-msg-progan-lr0.001": {
+             "training": {"snapshot_kimg": 1, "state_kimg": 1, "grid_kimg": 1, "stats_kimg": 1}}}}}},
+        "tables.table3.rows.2.experiment: 'cifar10-msg-progan-lr0.001' is the same training as "
+        f"'{E3}': nothing that a training depends on differs; let them differ, or give '{E3}' in this row, too",
+    ),
+    (
+        "a row that the paper does not have",
+        {"tables": {"table3": {"rows": [{"reference": "msg-progan-lr0.03", "experiment": E3}]}}},
+        "tables.table3.rows.0.reference: the paper prints no IS for 'msg-progan-lr0.03' in table3; "
+        "did you mean 'msg-progan-lr0.003'?",
+    ),
+    (
+        "a metric that the paper does not print",
+        {"tiers": {"smoke": {"tables": {"table3": {"protocol": "fid2k_small"}}}}},
+        "tables.table3.rows.0.reference: the paper prints no FID for 'real-images' in table3; it prints IS",
+    ),
+    (
+        "a table that the paper does not have",
+        {"tables": {"table4": {"numbers": "table9"}}},
+        "tables.table4.numbers: 'table9' is not allowed; allowed: table1, table2, table3, table4, table5, text",
+    ),
+    (
         "a table with the name of one that is made from the networks",
         {
             "tables": {
@@ -222,20 +283,18 @@ CASES = [
     (
         "unknown experiment in a table",
         {"tables": {"table3": {"rows": [{"reference": "x", "experiment": "y"}]}}},
-        "tables.table3.rows.0.experiment: 'y' is no experiment; allowed: bedrooms-msg-progan, "
-        "celeba-hq-msg-gan-v1, celeba-hq-msg-progan, celeba-hq-msg-stylegan, celeba-msg-progan, "
-        "cifar10-first-training, cifar10-five-minutes, cifar10-msg-gan-v1, cifar10-msg-progan-lr0.001, "
-        "cifar10-msg-progan-lr0.003, cifar10-msg-progan-lr0.005, cifar10-msg-progan-lr0.01 and 24 more",
+        f"tables.table3.rows.0.experiment: 'y' is no experiment; allowed: {', '.join(NAMES[:12])} "
+        f"and {len(NAMES) - 12} more",
     ),
     (
         "a row that shows nothing",
         {"tables": {"table3": {"rows": [{"reference": "x"}]}}},
-        "tables.table3.rows.0: give exactly one of experiment, real_images and quoted",
+        "tables.table3.rows.0: give exactly one of experiment, real_images, record and quoted",
     ),
     (
         "a row that shows two things",
         {"tables": {"table3": {"rows": [{"reference": "x", "experiment": E3, "quoted": True}]}}},
-        "tables.table3.rows.0: give exactly one of experiment, real_images and quoted",
+        "tables.table3.rows.0: give exactly one of experiment, real_images, record and quoted",
     ),
     (
         "a row without a name",
@@ -251,6 +310,11 @@ CASES = [
         "resolution that is no power of two",
         {"datasets": {"cifar10": {"resolution": 33}}},
         "datasets.cifar10: resolution 33 is not allowed; allowed: a power of two from 8 to 1024",
+    ),
+    (
+        "all images of what is published in one split",
+        {"tier": "paper", "datasets": {"ffhq": {"split": "all"}}},
+        "datasets.ffhq: split all does not fit source ffhq; allowed: train, test",
     ),
     (
         "two ways to average",
@@ -391,3 +455,87 @@ def test_overrides_reach_keys_with_dots() -> None:
     assert parse_override("defaults.seeds=[1, 2]") == {"defaults": {"seeds": [1, 2]}}
     with pytest.raises(ConfigError, match=r"is not of the form key\.path=value"):
         parse_override("defaults.seeds")
+
+
+def test_known_names_with_dots_need_no_brackets() -> None:
+    """Also below a tier that does not change them yet, and where one name begins another."""
+    known = {
+        "experiments": {"lr0.1": {}, "lr0.1.5": {}, "lr0": {"1": {}}},
+        "tiers": {"smoke": None, "mini": {"experiments": {}}},
+    }
+    for path, parts in [
+        ("experiments.lr0.1.seeds", ["experiments", "lr0.1", "seeds"]),
+        ("experiments.lr0.1.5.seeds", ["experiments", "lr0.1.5", "seeds"]),
+        ("experiments.lr0.2.seeds", ["experiments", "lr0", "2", "seeds"]),
+        ("tiers.mini.experiments.lr0.1.seeds", ["tiers", "mini", "experiments", "lr0.1", "seeds"]),
+        (
+            "tiers.smoke.experiments.lr0.1.seeds",
+            ["tiers", "smoke", "experiments", "lr0.1", "seeds"],
+        ),
+        ("a.b.c", ["a", "b", "c"]),
+    ]:
+        expected: object = 1
+        for part in reversed(parts):
+            expected = {part: expected}
+        assert parse_override(f"{path}=1", known) == expected
+    changed = load_benchmark(
+        ROOT / "config.yaml",
+        assignments=[f"experiments.{E3}.optimizer.lr=1", f"tiers.smoke.experiments.{E3}.seeds=[7]"],
+    ).experiments[E3]
+    assert (changed.optimizer.lr, changed.seeds) == (1.0, (7,))
+
+
+def test_a_later_assignment_goes_before_an_earlier_one() -> None:
+    changes = [
+        "defaults.seeds=[1]",
+        "tiers.smoke.defaults.seeds=[2]",
+        "tiers.smoke.defaults.seeds=[3]",
+    ]
+    changed = load_benchmark(ROOT / "config.yaml", assignments=changes)
+    assert changed.experiments[E3].seeds == (3,)
+    assert changed.changes == {
+        "defaults": {"seeds": [1]}, "tiers": {"smoke": {"defaults": {"seeds": [3]}}},
+    }  # fmt: skip
+
+
+COMMANDS = [
+    ("prepare cifar --source copy", "datasets.cifar: no such dataset; did you mean 'cifar10'?"),
+    ("prepare cifar", "datasets.cifar: no such dataset; did you mean 'cifar10'?"),
+    (
+        "table table3 --set results=notes.md",
+        "results: 'notes.md' is not allowed, notes.md is a file; allowed: a folder, or a new one",
+    ),
+    (
+        "plan --set results=notes.md/below",
+        "results: 'notes.md/below' is not allowed, notes.md is a file; allowed: a folder, or a new one",
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "expected"), COMMANDS)
+def test_commands_with_names_and_places_that_cannot_be(
+    tmp_path: Path, command: str, expected: str
+) -> None:
+    (tmp_path / "notes.md").write_text("mine\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "msgbench.cli", *command.split(), "--config", str(ROOT / "config.yaml")],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, f"msgbench: error: {expected}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.md"]
+
+
+def test_rows_of_a_table_may_share_an_experiment_and_differ_in_their_inputs_alone() -> None:
+    raw = read_yaml(ROOT / "config.yaml")
+    rows = [{"label": label, "experiment": E3} for label in ("once", "again")]
+    shared = resolve(
+        merge(raw, {"tables": {"own": {"title": "x", "protocol": "is2k_small", "rows": rows}}})
+    )
+    assert shared.tables["own"].experiments == (E3, E3)
+    # Stated otherwise and other inputs: what Table 4 is about.
+    other = smoke(ffhq_msg_progan_fine={"model": {"connections": [4, 16]}})
+    assert resolve(merge(raw, other)).experiments["ffhq-msg-progan-fine"].model.connected == (
+        4,
+        16,
+        32,
+    )

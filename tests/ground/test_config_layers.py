@@ -9,7 +9,7 @@ import pytest
 from msgbench.config import Benchmark, RunSpec, load_benchmark, merge
 from msgbench.config.benchmark import read_yaml, resolve
 from msgbench.errors import ConfigError
-from msgbench.records import write_json
+from msgbench.records import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 E3 = "cifar10-msg-progan-lr0.003"
@@ -44,6 +44,9 @@ def test_the_paper_tier_is_the_paper() -> None:
 def test_layers_win_in_their_order() -> None:
     raw = read_yaml(ROOT / "config.yaml")
     raw["tiers"]["smoke"] = {}
+    raw[
+        "tables"
+    ] = {}  # one rate for all would be Table 3 with one training four times, which is refused
     raw["datasets"]["cifar10"]["path"] = "somewhere"
     layers = [
         ("defaults", {"defaults": {"optimizer": {"lr": 0.11}}}),
@@ -77,6 +80,8 @@ CHANGES = [
     ("batch", {"training": {"batch_size": 32}}, True),
     ("average", {"ema": {"beta": 0.5}}, True),
     ("threads", {"training": {"num_threads": 2}}, True),
+    ("the largest image's norm", {"loss": {"gp_norm": "top"}}, True),
+    ("an option at its default", {"model": {"lin_cat_activation": "linear"}}, False),
     ("protocols", {"evaluation": {"batch_size": 7}}, False),
     ("seeds", {"seeds": [5]}, False),
 ]
@@ -91,6 +96,16 @@ def test_fingerprints_move_with_the_bits_and_with_nothing_else(
     assert (after[E3].fingerprint != before[E3].fingerprint) is moves
     others = set(before) - {E3}
     assert all(after[name].fingerprint == before[name].fingerprint for name in others)
+
+
+def test_an_option_that_came_later_moves_no_fingerprint_before_it_is_used() -> None:
+    """The published run was trained before there was progressive growing or an activation in phi_lin_cat."""
+    published = read_json(ROOT / "results/published/cifar10-first-training.json")
+    own = benchmark(datasets={"cifar10": {"path": "/my/cifar-10"}}).experiments
+    assert own["cifar10-first-training"].fingerprint == published["fingerprint"]
+    name = "ffhq-msg-progan-phi_lin_cat"
+    active = benchmark(experiments={name: {"model": {"lin_cat_activation": "lrelu"}}}).experiments
+    assert active[name].fingerprint != benchmark().experiments[name].fingerprint
 
 
 def test_the_place_of_the_data_is_no_part_of_a_fingerprint() -> None:

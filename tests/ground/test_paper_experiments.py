@@ -93,6 +93,7 @@ def test_recipes_of_the_three_methods(
     for spec in specs:
         assert (spec.loss.adversarial, spec.loss.penalty, spec.loss.drift_weight) == loss
         assert spec.loss.r1_gradient == "total"
+        assert spec.training.precision == "tf32"
         assert spec.ema.model_dump(exclude_defaults=True) == ema
         optimizer = spec.optimizer
         assert (optimizer.algorithm, optimizer.beta1, optimizer.beta2) == ("adam", 0.0, 0.99)

@@ -172,3 +172,27 @@ def test_options_of_the_gradient_penalty():
     assert penalty(penalty="one_sided") == pytest.approx(5 * high**2, rel=1e-12)
     joint = 10 * ((norms[0] ** 2 + norms[1] ** 2) ** 0.5 - 1) ** 2
     assert penalty(gp_norm="joint") == pytest.approx(joint, rel=1e-12)
+    assert penalty(gp_norm="top") == pytest.approx(10 * high**2, rel=1e-12)
+
+
+def test_the_top_alone_is_penalised_and_every_scale_is_looked_at():
+    """What D learns from the penalty is the gradient penalty of its largest input, the others held fixed."""
+
+    def entangled(x):
+        return critic(x) * (1 + x[0].mean((1, 2, 3)))
+
+    spec = LossSpec(adversarial="wgan", gp_norm="top", drift_weight=0.0)
+    reals, fakes = images(3, 1), images(3, 2)
+    loss = discriminator_loss(entangled, reals, fakes, U, spec)
+    assert loss.penalised == (8,)
+    each = discriminator_loss(entangled, reals, fakes, U, LossSpec(adversarial="wgan"))
+    assert each.penalised == (4, 8)
+    assert torch.equal(loss.gradient_norms, each.gradient_norms[:, 1:])
+    low, high = (
+        u * real + (1 - u) * fake
+        for real, fake, u in zip(reals, fakes, [U.view(-1, 1, 1, 1)] * 2, strict=True)
+    )
+    high.requires_grad_()
+    (gradient,) = torch.autograd.grad(entangled([low, high]).sum(), [high])
+    expected = 10 * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    assert loss.terms["gradient_penalty"].item() == pytest.approx(expected.item(), rel=1e-12)

@@ -16,10 +16,11 @@ from msgbench.errors import MeasurementError
 from msgbench.layout import MEASURING_ROOMS, source_digest
 from msgbench.metrics import controls
 from msgbench.metrics.controls import GaussianRecipe, PixelGaussian
-from msgbench.metrics.evaluate import evaluate_real
+from msgbench.metrics.evaluate_real import evaluate_real
 from msgbench.metrics.extractors.weights import SMALL_SHA256
-from msgbench.metrics.fidelity import Extractor, frechet_distance, statistics
-from msgbench.metrics.real_statistics import image_batches
+from msgbench.metrics.fidelity import Extractor
+from msgbench.metrics.reals import RealSet
+from msgbench.metrics.scores import frechet_distance, statistics
 from msgbench.protocols import PROTOCOLS, SMALL, Protocol
 from msgbench.records import read_json, write_json
 
@@ -132,7 +133,7 @@ def test_the_control_is_measured_by_every_protocol(
     assert any(cache.rglob("*.safetensors"))
     drawn = PixelGaussian(drawn_store.images, 60, seed=2020)
     fakes = small_extractor.features(drawn.batches(100)).layers["features"]
-    reals = small_extractor.features(image_batches(drawn_store.images, 120, 100)).layers["features"]
+    reals = small_extractor.features(RealSet(drawn_store, 120).batches(100)).layers["features"]
     record = next(r for r in content["controls"] if r["protocol"]["metric"] == "fid")
     # Same code, same batches: only the thread count may differ.
     expected = frechet_distance(statistics(fakes), statistics(reals)).value
@@ -161,6 +162,7 @@ def test_the_control_is_measured_by_every_protocol(
             "stand_in": True,
             "fingerprint": drawn_store.manifest.fingerprint,
         },
+        "reals": {"count": 120, "distinct": 120, "passes": 1.0, "flipped": 0},
         "extractor": {"name": SMALL, "sha256": SMALL_SHA256},
         "measuring": source_digest(*MEASURING_ROOMS),
         "value": record["value"],

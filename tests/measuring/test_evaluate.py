@@ -18,10 +18,12 @@ from msgbench.data.prepare import prepare
 from msgbench.data.store import Store
 from msgbench.errors import MeasurementError, SnapshotError
 from msgbench.layout import MEASURING_ROOMS, TRAIN_JSON, record_file, snapshot_file, source_digest
-from msgbench.metrics.evaluate import evaluate_real, evaluate_run
+from msgbench.metrics.evaluate_real import evaluate_real
+from msgbench.metrics.evaluate_run import evaluate_run
 from msgbench.metrics.extractors.weights import SMALL_SHA256
-from msgbench.metrics.fidelity import Extractor, frechet_distance, inception_score, statistics
-from msgbench.metrics.real_statistics import image_batches
+from msgbench.metrics.fidelity import Extractor
+from msgbench.metrics.reals import RealSet
+from msgbench.metrics.scores import frechet_distance, inception_score, statistics
 from msgbench.protocols import PROTOCOLS, SMALL, Protocol
 from msgbench.records import read_json, write_json
 from msgbench.sampling import SampleSet
@@ -60,10 +62,12 @@ def test_evaluate_run_measures_every_snapshot_by_every_protocol(
     record = read_json(run_dir / record_file("fid60_test", 1600))
     samples = SampleSet(run_dir / snapshot_file(1600), 60, 2020, batch_size=25)
     fakes = small_extractor.features(samples.batches()).layers["features"]
-    reals = small_extractor.features(image_batches(drawn_store.images, 120, 100)).layers["features"]
+    reals = small_extractor.features(RealSet(drawn_store, 120).batches(100)).layers["features"]
     expected = frechet_distance(statistics(fakes), statistics(reals)).value
     # Same code, same batches: only the thread count may differ.
     assert record["value"] == pytest.approx(expected, rel=1e-6)
+    # The final snapshot is what tables show: torch-fidelity's own function agrees.
+    assert record.pop("torch_fidelity") == pytest.approx(record["value"], rel=1e-6)
     commit_and_time = record.pop("provenance")
     assert commit_and_time["device"] == "cpu"
     assert record == {
@@ -89,6 +93,7 @@ def test_evaluate_run_measures_every_snapshot_by_every_protocol(
             "fingerprint": drawn_store.manifest.fingerprint,
         },
         "run_fingerprint": summary["run_fingerprint"],
+        "reals": {"count": 120, "distinct": 120, "passes": 1.0, "flipped": 0},
         "extractor": {"name": SMALL, "sha256": SMALL_SHA256},
         "measuring": source_digest(*MEASURING_ROOMS),
         "value": record["value"],
@@ -200,7 +205,7 @@ def test_evaluate_real_measures_the_images_themselves(
     content = read_json(out)
     assert [r["protocol"]["name"] for r in content["records"]] == ["is60_test", "is60_test_1split"]
     # 100 of 120 images, as the protocols say.
-    logits = small_extractor.features(image_batches(drawn_store.images, 100, 100)).layers["logits"]
+    logits = small_extractor.features(RealSet(drawn_store, 100).batches(100)).layers["logits"]
     for record, splits in zip(content["records"], (10, 1), strict=True):
         assert record["value"] == pytest.approx(inception_score(logits, splits).value, rel=1e-6)
         assert record["sample_set"] == {"source": "real images", "count": 100}
@@ -262,7 +267,11 @@ def wrong_length(run_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "error", "pattern"),
     [
-        (no_train_json, MeasurementError, "{run}: has no train.json; the training is not finished"),
+        (
+            no_train_json,
+            MeasurementError,
+            r"{run}: has no train.json; the training is not finished \(--live measures what it has so far\)",
+        ),
         (
             broken_train_json,
             MeasurementError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -26,13 +27,15 @@ from msgbench.metrics.extractors.train_small import (
     train,
 )
 from msgbench.metrics.extractors.weights import (
-    INCEPTION_FILE,
+    PUBLISHED,
     SMALL_CARD,
     SMALL_SHA256,
+    ExtractorWeights,
     resolve_weights,
 )
-from msgbench.metrics.fidelity import Extractor, frechet_distance, statistics
-from msgbench.protocols import INCEPTION, SMALL
+from msgbench.metrics.fidelity import Extractor, torch_fidelity
+from msgbench.metrics.scores import frechet_distance, statistics
+from msgbench.protocols import INCEPTION, SMALL, VGG16
 from msgbench.records import sha256_file
 
 
@@ -148,11 +151,11 @@ def test_halves_of_one_set_are_near_compared_with_a_blurred_copy(
     ],
 )
 def test_inception_weights_are_checked(tmp_path: Path, content: bytes | None, pattern: str) -> None:
-    path = tmp_path / INCEPTION_FILE
+    path = tmp_path / PUBLISHED[INCEPTION].file
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(MeasurementError) as caught:
-        resolve_weights(INCEPTION, str(path))
+        resolve_weights(INCEPTION, {"inception": str(path)})
     assert str(caught.value) == pattern.format(path=path, source=SOURCE)
 
 
@@ -173,16 +176,20 @@ def test_inception_weights_are_asked_for_in_one_sentence(monkeypatch: pytest.Mon
 def test_the_environment_names_inception_weights_and_the_config_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights_module, "INCEPTION_SHA256_PREFIX", "ba7816bf")
+    published = dataclasses.replace(PUBLISHED[INCEPTION], sha256_prefix="ba7816bf")
+    monkeypatch.setitem(PUBLISHED, INCEPTION, published)
     for name in ("environment.pth", "config.pth"):
         (tmp_path / name).write_bytes(b"abc")
     monkeypatch.setenv("MSGBENCH_INCEPTION_WEIGHTS", str(tmp_path / "environment.pth"))
     assert resolve_weights(INCEPTION).path == tmp_path / "environment.pth"
-    assert resolve_weights(INCEPTION, tmp_path / "config.pth").path == tmp_path / "config.pth"
+    assert (
+        resolve_weights(INCEPTION, {"inception": tmp_path / "config.pth"}).path
+        == tmp_path / "config.pth"
+    )
 
 
 def test_a_file_that_holds_more_than_tensors_is_not_unpickled(tmp_path: Path) -> None:
-    path = tmp_path / INCEPTION_FILE
+    path = tmp_path / PUBLISHED[INCEPTION].file
     torch.save({"weight": torch.zeros(2), "code": Path("x")}, path)
     weights = weights_module.ExtractorWeights(INCEPTION, path, sha256_file(path))
     with pytest.raises(MeasurementError) as caught:
@@ -207,7 +214,7 @@ def test_an_unknown_extractor_is_refused() -> None:
     with pytest.raises(MeasurementError) as caught:
         resolve_weights("dinov2")
     assert str(caught.value) == (
-        "extractor dinov2: is not known; allowed: small-cifar10-v1, inception-v3-compat"
+        "extractor dinov2: is not known; allowed: small-cifar10-v1, inception-v3-compat, vgg16"
     )
 
 
@@ -265,3 +272,29 @@ def test_learning_rate_is_one_cycle() -> None:
     assert rates.index(max(rates)) in (24, 25)
     assert rates[-1] == pytest.approx(0.0, abs=2e-4)
     assert sorted(rates[25:], reverse=True) == rates[25:]
+
+
+@pytest.mark.slow
+def test_vgg16_gives_the_features_of_its_last_hidden_layer(tmp_path: Path) -> None:
+    """Random weights in the published form: the layer, its size and the resize are what precision and recall need."""
+    torch_fidelity()
+    import torchvision
+
+    torch.manual_seed(0)
+    model = torchvision.models.vgg16().eval()
+    path = tmp_path / "vgg16.pth"
+    torch.save(model.state_dict(), path)
+    extractor = Extractor(ExtractorWeights(VGG16, path, sha256_file(path)), ["prc"])
+    assert extractor.layers == ("fc2_relu",)
+    images = torch.randint(0, 256, (3, 3, 224, 224), generator=torch.Generator().manual_seed(1))
+    found = extractor.features([images.to(torch.uint8)]).layers["fc2_relu"]
+    assert list(found.shape) == [3, 4096]
+    # By hand: ImageNet's mean and deviation, then all of the network but its last layer; 224 px need no resize.
+    mean, deviation = (
+        torch.tensor(x).view(3, 1, 1) for x in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    )
+    with torch.no_grad():
+        x = model.avgpool(model.features((images / 255 - mean) / deviation)).flatten(1)
+        expected = torch.nn.functional.relu(model.classifier[:4](x))
+    assert expected.abs().max() > 1e-3
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-5 * expected.abs().max().item())

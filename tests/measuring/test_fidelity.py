@@ -13,13 +13,12 @@ from torch import Tensor
 from msgbench.data.store import Store
 from msgbench.errors import MeasurementError
 from msgbench.metrics.extractors.weights import resolve_weights
-from msgbench.metrics.fidelity import (
-    Extractor,
+from msgbench.metrics.fidelity import Extractor, torch_fidelity
+from msgbench.metrics.scores import (
     frechet_distance,
     inception_score,
     kernel_distance,
     statistics,
-    torch_fidelity,
 )
 from msgbench.metrics.torchvision_stub import import_torchvision
 from msgbench.protocols import SMALL

@@ -17,7 +17,8 @@ from msgbench.data.store import Store
 from msgbench.errors import MeasurementError
 from msgbench.metrics.extractors.weights import ExtractorWeights, resolve_weights
 from msgbench.metrics.fidelity import Extractor, Features
-from msgbench.metrics.real_statistics import RealReference, image_batches, real_count
+from msgbench.metrics.real_statistics import RealReference
+from msgbench.metrics.reals import RealSet, halves, reals_of
 from msgbench.protocols import SMALL, Protocol
 
 
@@ -40,7 +41,7 @@ def counting() -> CountingExtractor:
 
 def test_image_batches_keep_order_and_content(drawn_store: Store) -> None:
     sizes: list[int] = []
-    batches = list(image_batches(drawn_store.images, 70, 32, sizes.append))
+    batches = list(RealSet(drawn_store, 70).batches(32, sizes.append))
     assert sizes == [32, 32, 6]
     joined = torch.cat(batches)
     assert joined.dtype == torch.uint8
@@ -50,13 +51,13 @@ def test_image_batches_keep_order_and_content(drawn_store: Store) -> None:
 def test_cached_equals_uncached(
     drawn_store: Store, counting: CountingExtractor, tmp_path: Path
 ) -> None:
-    uncached = RealReference(drawn_store, 100, counting, cache=None)
-    first = RealReference(drawn_store, 100, counting, cache=tmp_path)
+    uncached = RealReference(RealSet(drawn_store, 100), counting, cache=None)
+    first = RealReference(RealSet(drawn_store, 100), counting, cache=tmp_path)
     assert counting.passes == 0  # nothing before it is asked for
     expected_statistics, expected_features = uncached.statistics(), uncached.features()
     assert counting.passes == 1  # one pass serves both
     first.statistics(), first.features()
-    again = RealReference(drawn_store, 100, counting, cache=tmp_path)
+    again = RealReference(RealSet(drawn_store, 100), counting, cache=tmp_path)
     found_statistics, found_features = again.statistics(), again.features()
     assert counting.passes == 2
     np.testing.assert_array_equal(found_statistics.mean, expected_statistics.mean)
@@ -85,30 +86,36 @@ def test_a_change_never_meets_the_old_cache(
     old, new = CountingExtractor(), CountingExtractor()
     new.weights = weights
     for kind in ("statistics", "features"):
-        before = RealReference(drawn_store, 100, old, tmp_path).cache_file(kind, "features")
+        before = RealReference(RealSet(drawn_store, 100), old, tmp_path).cache_file(
+            kind, "features"
+        )
         assert (
-            RealReference(drawn_store, count, new, tmp_path).cache_file(kind, "features") != before
+            RealReference(RealSet(drawn_store, count), new, tmp_path).cache_file(kind, "features")
+            != before
         )
         # Where the weights file lies does not matter.
         new.weights = ExtractorWeights(WEIGHTS.name, tmp_path / "moved", WEIGHTS.sha256)
-        assert RealReference(drawn_store, 100, new, tmp_path).cache_file(kind, "features") == before
+        assert (
+            RealReference(RealSet(drawn_store, 100), new, tmp_path).cache_file(kind, "features")
+            == before
+        )
         new.weights = weights
 
 
 def test_a_changed_dataset_never_meets_the_old_cache(
     drawn_store: Store, counting: CountingExtractor, tmp_path: Path
 ) -> None:
-    old = RealReference(drawn_store, 100, counting, cache=tmp_path / "cache").statistics()
+    old = RealReference(RealSet(drawn_store, 100), counting, cache=tmp_path / "cache").statistics()
     # The same name and size, other pixels.
     spec = DatasetSpec(
         name="drawn", source="embedded", resolution=8, split="test", num_images=120, mirror=False
     )
     prepare(spec, tmp_path / "store")
     changed = Store.open(tmp_path / "store")
-    new = RealReference(changed, 100, counting, cache=tmp_path / "cache").statistics()
+    new = RealReference(RealSet(changed, 100), counting, cache=tmp_path / "cache").statistics()
     assert counting.passes == 2
     assert np.abs(new.mean - old.mean).max() > 1e-3
-    expected = RealReference(changed, 100, counting, cache=None).statistics()
+    expected = RealReference(RealSet(changed, 100), counting, cache=None).statistics()
     np.testing.assert_array_equal(new.mean, expected.mean)
 
 
@@ -142,13 +149,13 @@ def test_a_damaged_cache_file_is_ignored_and_replaced(
     damage: Callable[[Path], None],
     kind: str,
 ) -> None:
-    first = RealReference(drawn_store, 100, counting, cache=tmp_path)
+    first = RealReference(RealSet(drawn_store, 100), counting, cache=tmp_path)
     first.statistics(), first.features()
     path = first.cache_file(kind, "features")
     assert path is not None
     sound = path.read_bytes()
     damage(path)
-    again = RealReference(drawn_store, 100, counting, cache=tmp_path)
+    again = RealReference(RealSet(drawn_store, 100), counting, cache=tmp_path)
     if kind == "features":
         assert torch.equal(again.features(), first.features())
     else:
@@ -161,7 +168,9 @@ def test_writers_at_the_same_time(drawn_store: Store, tmp_path: Path) -> None:
     extractors = [CountingExtractor() for _ in range(8)]
 
     def compute(extractor: Extractor) -> float:
-        return float(RealReference(drawn_store, 50, extractor, tmp_path).statistics().mean.sum())
+        return float(
+            RealReference(RealSet(drawn_store, 50), extractor, tmp_path).statistics().mean.sum()
+        )
 
     with ThreadPool(4) as pool:
         sums = pool.map(compute, extractors)
@@ -171,11 +180,81 @@ def test_writers_at_the_same_time(drawn_store: Store, tmp_path: Path) -> None:
     assert [Path(name).suffix for name in files] == [".lock", ".safetensors"]
 
 
-def test_real_count(drawn_store: Store) -> None:
-    assert real_count(drawn_store, Protocol("a", 1, "fid", "", 10, None, SMALL)) == 120
-    assert real_count(drawn_store, Protocol("a", 1, "fid", "", 10, 100, SMALL)) == 100
+def test_reals_are_those_that_the_protocol_names(drawn_store: Store) -> None:
+    def reals(num_real: int | None) -> RealSet:
+        return reals_of(drawn_store, Protocol("fid_big", 1, "fid", "", 10, num_real, SMALL), True)
+
+    assert len(reals(None)) == 120
+    assert len(reals(100)) == 100
+    # Each once and as it is, also where the training mirrors.
+    assert reals(100).describe() == {"count": 100, "distinct": 100, "passes": 0.8333, "flipped": 0}
     with pytest.raises(MeasurementError) as caught:
-        real_count(drawn_store, Protocol("fid_big", 1, "fid", "", 10, 50_000, SMALL))
+        reals(50_000)
     assert (
         str(caught.value) == "fid_big: needs 50,000 real images, the store of dataset drawn has 120"
     )
+
+
+STREAM = Protocol("fid300_stream", 1, "fid", "", 10, 300, SMALL, reals="stream")
+
+
+def test_the_stream_repeats_the_store_in_order_and_flips_half(drawn_store: Store) -> None:
+    reals = reals_of(drawn_store, STREAM, mirror=True)
+    found = torch.cat(list(reals.batches(64))).permute(0, 2, 3, 1).numpy()
+    flips = reals.flips()
+    for position in range(300):
+        image = drawn_store.images[position % 120]
+        expected = image[:, ::-1] if flips[position] else image
+        np.testing.assert_array_equal(found[position], expected)
+    # Binomial(300, 1/2): five deviations of 8.7.
+    assert 106 < flips.sum() < 194
+    assert reals.describe() == {
+        "count": 300, "distinct": 120, "passes": 2.5, "flipped": int(flips.sum()),
+    }  # fmt: skip
+    # Passes flip anew, and the store itself is left as it was.
+    assert (flips[:120] != flips[120:240]).any()
+    drawn_store.verify()
+    # Golden: other flips here mean another number under an old protocol version.
+    assert np.packbits(flips[:32]).tobytes().hex() == "9df8ccce"
+
+
+def test_the_stream_without_mirroring_is_the_images_again(drawn_store: Store) -> None:
+    reals = reals_of(drawn_store, STREAM, mirror=False)
+    found = torch.cat(list(reals.batches(100))).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(found[:120], drawn_store.images)
+    np.testing.assert_array_equal(found[120:240], drawn_store.images)
+    assert reals.describe()["flipped"] == 0
+
+
+def test_stream_and_once_are_two_numbers_and_two_cache_files(
+    drawn_store: Store, counting: CountingExtractor, tmp_path: Path
+) -> None:
+    stream = RealReference(reals_of(drawn_store, STREAM, True), counting, tmp_path)
+    once = RealReference(RealSet(drawn_store, 120), counting, tmp_path)
+    assert stream.cache_file("statistics", "features") != once.cache_file("statistics", "features")
+    difference = np.abs(stream.statistics().mean - once.statistics().mean).max()
+    assert 1e-3 < difference < 1.0
+    other_seed = RealSet(drawn_store, 300, mirror=True, seed=1)
+    assert other_seed.key() != stream.reals.key()
+    # A whole store that is not mirrored is the same set by either rule.
+    assert RealSet(drawn_store, 120, mirror=False, seed=7).key() == once.reals.key()
+
+
+def test_halves_share_no_image_and_leave_none_out() -> None:
+    first, second = halves(120, seed=1)
+    assert len(first) == len(second) == 60
+    assert sorted([*first, *second]) == list(range(120))
+    assert not np.array_equal(first, halves(120, seed=2)[0])
+    odd = halves(7, seed=1)
+    assert [len(part) for part in odd] == [3, 3]
+    assert not set(odd[0]) & set(odd[1])
+
+
+def test_the_cached_root_is_the_root(
+    drawn_store: Store, counting: CountingExtractor, tmp_path: Path
+) -> None:
+    RealReference(RealSet(drawn_store, 100), counting, tmp_path).statistics()
+    found = RealReference(RealSet(drawn_store, 100), counting, tmp_path).statistics()
+    assert "root" in found.__dict__  # read, not made again
+    # 100 images of 128 features: rank-deficient; roots of rounding noise are 1e-8.
+    np.testing.assert_allclose(found.root @ found.root, found.covariance, atol=1e-9)

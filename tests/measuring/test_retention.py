@@ -20,7 +20,7 @@ from msgbench.layout import (
     record_file,
     snapshot_file,
 )
-from msgbench.metrics.evaluate import evaluate_run
+from msgbench.metrics.evaluate_run import evaluate_run
 from msgbench.protocols import PROTOCOLS
 from msgbench.records import read_json, write_json
 from msgbench.retention import Taken, best_lengths, delete_measured

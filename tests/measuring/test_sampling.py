@@ -103,6 +103,9 @@ def test_noise_depends_on_seed_and_index_alone() -> None:
     assert values.mean().item() == pytest.approx(0.0, abs=0.025)
     assert values.std().item() == pytest.approx(1.0, abs=0.018)
     assert noise_inputs(range(6), (), 2020) == []
+    # Golden, as that of the latents.
+    parts = [part.numpy().tobytes() for part in noise_inputs(range(4), sizes, 2020)]
+    assert hashlib.sha256(b"".join(parts)).hexdigest()[:16] == "e1da565007ca0d3c"
 
 
 def test_a_sample_set_of_a_generator_with_noise_is_reproducible(tmp_path: Path) -> None:
@@ -166,6 +169,7 @@ def test_sample_set_is_a_recipe_with_a_checksum(snapshot: Path) -> None:
         "latents": "numpy-pcg64(derive_seed(seed, index, 'sample-latent'))",
         "noise": "numpy-pcg64(derive_seed(seed, index, 'sample-noise')), for generators that take noise",
         "checksum": samples.checksum,
+        "distinct": 10,
     }
     again = SampleSet(snapshot, count=10, seed=7, batch_size=4)
     list(again.batches())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from msgbench.errors import MeasurementError
-from msgbench.metrics.fidelity import (
+from msgbench.metrics.scores import (
     Statistics,
     frechet_distance,
     inception_score,

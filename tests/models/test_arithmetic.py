@@ -21,6 +21,7 @@ CASES = [
     {},
     {"combine": "phi_lin_cat"},
     {"combine": "phi_cat_lin"},
+    {"combine": "phi_lin_cat", "lin_cat_activation": "lrelu"},
     {"connections": "none"},
     {"connections": "middle", "combine": "phi_cat_lin"},
     {"mbstd": "last_block"},

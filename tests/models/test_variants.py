@@ -36,6 +36,35 @@ def test_phi_lin_cat(slow):
     )
 
 
+def test_phi_lin_cat_with_an_activation(model_spec, slow):
+    """The activation is that of the image's features alone, and no other draw, parameter or default changes by it."""
+    changes = {"combine": "phi_lin_cat", "width_multiplier": 0.02}
+    plain = build_discriminator(ModelSpec(family="progan", resolution=16, **changes), seeded())
+    spec = ModelSpec(family="progan", resolution=16, lin_cat_activation="lrelu", **changes)
+    active = build_discriminator(spec, seeded())
+    for (name, a), (other, b) in zip(
+        plain.named_parameters(), active.named_parameters(), strict=True
+    ):
+        assert name == other
+        assert torch.equal(a, b)
+    phi = active.combine["8"]
+    p = slow.with_random_parameters(phi)
+    rng = np.random.default_rng(0)
+    channels = phi.out_channels - p["linear.bias"].shape[0]
+    image, activation = rng.normal(size=(2, 3, 8, 8)), rng.normal(size=(2, channels, 8, 8))
+    features = slow.lrelu(slow.conv(image, p["linear.weight"], p["linear.bias"], SQRT2, 0))
+    out = phi(torch.from_numpy(image), torch.from_numpy(activation)).detach().numpy()
+    np.testing.assert_allclose(
+        out, np.concatenate([features, activation], axis=1), rtol=1e-12, atol=1e-12
+    )
+    assert (
+        ModelSpec(family="progan", resolution=16, combine="phi_lin_cat").lin_cat_activation
+        == "linear"
+    )
+    rows = [row.activation for row in discriminator_table(spec) if row.operation == "Conv 1 x 1"]
+    assert rows == ["LReLU", "LReLU"]
+
+
 def test_phi_cat_lin(slow):
     phi = PhiCatLin(4)
     draw_parameters(phi, seeded())
@@ -92,6 +121,8 @@ def test_defaults_hang_on_family_and_variant():
          "gains bmsg does not fit family stylegan; allowed: progan"),
         ({"family": "progan", "variant": "bbmsg", "combine": "phi_simple"},
          "combine phi_simple does not fit variant bbmsg; allowed: phi_lin_cat"),
+        ({"family": "stylegan", "lin_cat_activation": "lrelu"},
+         "lin_cat_activation lrelu does not fit combine phi_cat_lin; allowed: linear"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(fields, sentence):

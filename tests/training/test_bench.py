@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from msgbench.bench import run_bench
+from msgbench.cli import main
 from msgbench.config import LossSpec, ModelSpec, load_benchmark
 from msgbench.data.pyramid import real_pyramid
 from msgbench.errors import ConfigError
@@ -114,6 +116,59 @@ def test_bench_refuses_what_it_does_not_know() -> None:
         ConfigError, match=r"--precision: 'fp16' is not allowed; allowed: float32, bfloat16"
     ):
         run_bench(benchmark, "msg-progan", precisions=["fp16"], **settings)  # type: ignore[arg-type]
+
+
+REFUSED = [
+    ("--resolution", "33", "allowed: a power of two from 8 to 1024"),
+    ("--resolution", "2048", "allowed: a power of two from 8 to 1024"),
+    ("--resolution", "4", "allowed: a power of two from 8 to 1024"),
+    ("--width", "2", "allowed: a number greater than 0 and at most 1"),
+    ("--width", "-1", "allowed: a number greater than 0 and at most 1"),
+    ("--width", "nan", "allowed: a number greater than 0 and at most 1"),
+    ("--threads", "0", "allowed: a whole number of at least 1"),
+    ("--batch-size", "0", "allowed: a whole number of at least 1"),
+    ("--batch-size", "6", "allowed: 1 to 3, or multiples of 4 (model.mbstd_group_size)"),
+    ("--rounds", "0", "allowed: a whole number of at least 1"),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "allowed"), REFUSED)
+def test_bench_refuses_numbers_that_nothing_can_be_timed_with(
+    option: str, value: str, allowed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = f"msgbench: error: {option}: {value} is not allowed; {allowed}\n"
+    assert bench_command(capsys, option, value) == (2, expected)
+
+
+def test_bench_refuses_a_batch_longer_than_the_training_and_a_file_for_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = bench_command(capsys, "--batch-size", "400000000")
+    assert (code, said.count("\n")) == (2, 1)
+    assert said.endswith("is 12000000 images, less than one batch of 400000000\n")
+    (tmp_path / "file").touch()
+    code, said = bench_command(capsys, "--out", str(tmp_path / "file"))
+    assert (code, said) == (
+        2,
+        f"msgbench: error: --out: {str(tmp_path / 'file')!r} is not allowed; allowed: a folder, or a new one\n",
+    )
+
+
+def bench_command(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[object, str]:
+    """Exit code and standard error of `msgbench bench` with `options`, in this process."""
+    small = ["--resolution", "8"] if "--resolution" not in options else []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", [
+            "msgbench", "bench", "--config", str(ROOT / "config.yaml"), "--device", "cpu", *small, *options,
+        ])  # fmt: skip
+        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # main would leave it set
+        before = signal.getsignal(signal.SIGPIPE)
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:
+            signal.signal(signal.SIGPIPE, before)
+    return ended.value.code, capsys.readouterr().err
 
 
 def test_the_plain_step_does_the_same_mathematics() -> None:

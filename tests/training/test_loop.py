@@ -268,15 +268,21 @@ def test_a_corrupt_newest_state_falls_back_to_the_one_before_and_says_so(
 
 
 def test_when_no_state_is_whole_nothing_is_trained_over_them(
-    make_run: MakeRun, store_dir: Path
+    make_run: MakeRun, store_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = make_run("a")
     train(run_dir, store_dir, "cpu")
     (run_dir / "train.json").unlink()
-    for path in (run_dir / "states").glob("*.pt"):
+    states = sorted((run_dir / "states").glob("*.pt"))
+    for path in states:
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(TrainingError, match="no training state is readable"):
         train(run_dir, store_dir, "cpu")
+    *newer, oldest = [f"{path}: is corrupt (its checksum differs)" for path in reversed(states)]
+    expected = [f"{text}; falling back to the training state before it" for text in newer]
+    said = [line for line in capsys.readouterr().err.splitlines() if "is corrupt" in line]
+    assert said == [*expected, f"{oldest}; there is no training state before it"]
+    assert newer
 
 
 def test_a_state_of_another_spec_or_dataset_is_refused(

@@ -40,6 +40,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "r1 partial": {"loss": {"adversarial": "non_saturating", "penalty": "r1", "r1_gradient": "partial"}},
     "one-sided": {"loss": {"adversarial": "non_saturating", "penalty": "one_sided"}},
     "a u for each scale, one norm": {"loss": {"gp_mixing": "per_scale", "gp_norm": "joint"}},
+    "the norm of the largest image": {"loss": {"gp_norm": "top"}},
+    "phi_lin_cat, activated": {"model": {"combine": "phi_lin_cat", "lin_cat_activation": "lrelu"}},
     "first version's": {
         "model": {"variant": "bmsg", "combine": "phi_lin_cat", "mbstd_group_size": None},
         "loss": {"adversarial": "ra_hinge", **NO_GP},

@@ -40,6 +40,11 @@ CONFIG_ERRORS = [
         "--config results: '[a' is not valid YAML",
         id="not YAML on the command line",
     ),
+    pytest.param(
+        ["results=config.yaml"],
+        "results: 'config.yaml' is not allowed, config.yaml is a file; allowed: a folder, or a new one",
+        id="results in a file",
+    ),
 ]
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import resource
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ def run_of(*experiments: str) -> set[str]:
     return {f"{step} {name}, seed 0" for step in ("plan", "train") for name in experiments}
 
 
+CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
+)  # fmt: skip
 SHOWN = ("first-lr0.003", "second-lr0.01")
 EVALUATED = {f"evaluate {name}, seed 0" for name in SHOWN}
 REAL = {"evaluate the real images of tiny"}
@@ -41,6 +45,10 @@ PREPARED = {"prepare tiny"}
         (
             "report",
             PREPARED | run_of(*SHOWN) | EVALUATED | REAL | FIGURES | {"table table3", "report"},
+        ),
+        (
+            "samples",
+            PREPARED | run_of(*SHOWN) | EVALUATED | {f"sample {name}, seed 0" for name in SHOWN},
         ),
         ("beside", PREPARED | run_of("beside") | {"evaluate beside, seed 0"}),
         ("first-lr0.003", PREPARED | run_of("first-lr0.003") | {"evaluate first-lr0.003, seed 0"}),
@@ -146,6 +154,44 @@ def test_what_takes_long_goes_through_the_launcher(project: Project) -> None:
         )
         (found,) = [shell for shell in shells if shell.startswith(words)]
         assert f" -- msgbench {command} " in found
+
+
+def test_pictures_are_drawn_of_measured_runs_through_the_launcher(project: Project) -> None:
+    run = project.run_dir(SHOWN[0]).relative_to(project.folder)
+    (found,) = [
+        shell
+        for shell in commands(project, str(run / "samples.json"))
+        if " msgbench sample " in shell
+    ]
+    job = Path("results/smoke/jobs") / f"sample-{SHOWN[0]}-{run.parent.name}-seed0"
+    assert f"--task evaluate --resources '{{}}' --run-dir {job} " in found
+    assert f" -- msgbench sample {run} --out {run / 'samples.json'} --log " in found
+
+
+def test_floors_take_the_test_images_where_a_copy_has_them(
+    project: Project, tmp_path: Path
+) -> None:
+    """The classes' folders below train/ and test/ are enough to plan with: no image is read."""
+    for split in ("train", "test"):
+        for name in CLASSES:
+            (tmp_path / "copy" / split / name).mkdir(parents=True)
+    arguments = [
+        "--config",
+        f"datasets={{tiny: {{source: cifar10, path: {tmp_path / 'copy'}, resolution: 32}}}}",
+    ]
+    shells = commands(project, "measurements", *arguments)
+    prepared = [shell for shell in shells if " msgbench prepare tiny " in shell]
+    assert len(prepared) == 2
+    (test,) = [shell for shell in prepared if shell.endswith("--set=datasets.tiny.split=test")]
+    store = re.search(r" --store (\S+)", test)
+    assert store is not None
+    (real,) = [shell for shell in shells if " --real " in shell]
+    assert f" --test-store {store[1]}" in real
+    # Without the test images there is no such floor, and nothing else changes.
+    shutil.rmtree(tmp_path / "copy" / "test")
+    shells = commands(project, "measurements", *arguments)
+    assert len([shell for shell in shells if " msgbench prepare tiny " in shell]) == 1
+    assert "--test-store" not in " ".join(shells)
 
 
 def asked(project: Project, *arguments: str) -> dict[str, dict[str, object]]:

@@ -1,6 +1,7 @@
 # What all rules share: the resolved benchmark, its paths, and who needs whose runs. No rules here.
 
 import atexit
+import functools
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ from msgbench.analysis.cost import Workload, announcement, require_accepted
 from msgbench.config import LAYER_TABLES, fingerprint_of, resolve
 from msgbench.config.overrides import layered
 from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
+from msgbench.data.sources import splits_at
 from msgbench.errors import MsgbenchError
 from msgbench.layout import (
     ANALYSIS_ROOMS,
@@ -24,7 +26,9 @@ from msgbench.layout import (
     MANIFEST_JSON,
     MEASURING_ROOMS,
     MODEL_ROOMS,
+    PICTURE_ROOMS,
     REAL_JSON,
+    SAMPLES_JSON,
     SPEC_JSON,
     TRAIN_JSON,
     Layout,
@@ -49,13 +53,12 @@ if not config_files:
 try:
     merged_config, CONFIG_ARGUMENTS = layered(config_files, given.config)
     benchmark = resolve(merged_config)
+    layout = Layout.of(benchmark.results, benchmark.tier)
 except MsgbenchError as error:
     raise WorkflowError(str(error))
 config.clear()
 config.update(merged_config)
 validate(config, "../schemas/config.schema.json", set_default=False)
-
-layout = Layout(Path(benchmark.results), benchmark.tier)
 
 
 # Surroundings of the commands.
@@ -116,7 +119,39 @@ def in_runs(file, experiments):
 
 def dataset_of(wildcards):
     """The spec of a job's dataset; refuses a path whose fingerprint is not the present one."""
+    test = test_images_of(wildcards.dataset)
+    if test is not None and short(test.fingerprint) == wildcards.fp:
+        return test
     return present(benchmark.datasets[wildcards.dataset], wildcards.dataset, wildcards.fp)
+
+
+@functools.cache
+def test_images_of(name):
+    """The spec of a dataset's test images, which floors are measured with; None where there are none."""
+    spec = benchmark.datasets[name]
+    if spec.source != "cifar10" or spec.split != "train":
+        return None
+    try:
+        has_test = "test" in splits_at(spec)
+    except MsgbenchError:
+        return None  # preparing the training images says what is wrong
+    return spec.model_copy(update={"split": "test"}) if has_test else None
+
+
+def split_arguments(wildcards):
+    """Arguments that ask for a dataset's test images, where the config means the others."""
+    split, name = dataset_of(wildcards).split, wildcards.dataset
+    return (
+        [] if split == benchmark.datasets[name].split else [f"--set=datasets.{name}.split={split}"]
+    )
+
+
+def test_store_of(wildcards):
+    """The manifest of a dataset's test images, as an input that need not be there."""
+    test = test_images_of(wildcards.dataset)
+    return (
+        [] if test is None else str(layout.dataset_dir(test.name, test.fingerprint) / MANIFEST_JSON)
+    )
 
 
 def experiment_of(wildcards):
@@ -139,7 +174,8 @@ def store_of(wildcards):
 
 def weights_arguments():
     """Arguments that name the weights which msgbench does not ship."""
-    return ["--inception", benchmark.weights.inception] if benchmark.weights.inception else []
+    named = benchmark.weights.model_dump()
+    return [word for key, path in named.items() if path for word in (f"--{key}", path)]
 
 
 # What a start does, costs and needs.
@@ -176,7 +212,7 @@ def require_leave():
     try:
         require_accepted(work)
         for extractor in sorted({get_protocol(name).extractor for name in protocols_to_measure()}):
-            resolve_weights(extractor, benchmark.weights.inception)
+            resolve_weights(extractor, benchmark.weights.model_dump())
     except MsgbenchError as error:
         raise WorkflowError(str(error))
 
@@ -224,7 +260,9 @@ def real_protocols(dataset):
 
 def measured_for(table):
     """All records that `table` is made from."""
-    return in_runs(EVALUATE_JSON, experiments_of(table)) + in_store(REAL_JSON, datasets_of(table))
+    elsewhere = [row.record for row in benchmark.tables[table].rows if row.record is not None]
+    ours = in_runs(EVALUATE_JSON, experiments_of(table))
+    return ours + in_store(REAL_JSON, datasets_of(table)) + elsewhere
 
 
 def measured_beside():
@@ -255,5 +293,6 @@ def drawn_for(table):
 # Digests of the sources of rooms that are cheap to run again.
 
 MEASURING_SOURCES = source_digest(*MEASURING_ROOMS)
+PICTURE_SOURCES = source_digest(*PICTURE_ROOMS)
 ANALYSIS_SOURCES = source_digest(*ANALYSIS_ROOMS)
 MODEL_SOURCES = source_digest(*MODEL_ROOMS)

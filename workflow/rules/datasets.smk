@@ -26,7 +26,7 @@ rule prepare:
         source=lambda wildcards: dataset_of(wildcards).path or "drawn by msgbench",
         format=DATASET_FORMAT,
         store=lambda wildcards, output: Path(output[0]).parent,
-        config=lambda wildcards, output: CONFIG_ARGUMENTS,
+        config=lambda wildcards, output: [*CONFIG_ARGUMENTS, *split_arguments(wildcards)],
     message:
         "prepare {wildcards.dataset}"
     shell:

@@ -21,6 +21,7 @@ TASK_OF = {
     "train": "train",
     "evaluate": "evaluate",
     "evaluate_real": "evaluate",
+    "sample": "evaluate",
 }
 
 settings = workflow.resource_settings

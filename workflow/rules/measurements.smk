@@ -41,6 +41,7 @@ rule evaluate:
 rule evaluate_real:
     input:
         DATASET_DIR / MANIFEST_JSON,
+        test=test_store_of,
     output:
         DATASET_DIR / REAL_JSON,
     log:
@@ -58,6 +59,10 @@ rule evaluate_real:
         sources=MEASURING_SOURCES,
         protocols=lambda wildcards: ",".join(real_protocols(wildcards.dataset)),
         tier=benchmark.tier,
+        mirror=lambda wildcards: ["--mirror"] if dataset_of(wildcards).mirror else [],
+        test=lambda wildcards, input: (
+            ["--test-store", Path(input.test).parent] if input.test else []
+        ),
         store=lambda wildcards, input: Path(input[0]).parent,
         cache=lambda wildcards, output: layout.cache,
         weights=lambda wildcards, output: weights_arguments(),
@@ -66,7 +71,47 @@ rule evaluate_real:
     shell:
         "exec msgbench launch {params.job:q} --run-dir {params.job_dir:q} --output {output:q} --log {log:q}"
         " -- msgbench evaluate --real {params.store:q} --protocols {params.protocols} --tier {params.tier}"
-        " --out {output:q} --cache {params.cache:q} --log {log:q} {params.weights:q}"
+        " --out {output:q} --cache {params.cache:q} --log {log:q} {params.mirror:q} {params.test:q}"
+        " {params.weights:q}"
+
+
+# The picture sets of every run, drawn after the measurements have said which snapshot is the best. Not part of `all`:
+# no table needs them. The pictures lie undeclared in the folder beside the manifest.
+rule samples:
+    input:
+        [
+            file
+            for table in benchmark.tables_of_all()
+            for file in in_runs(SAMPLES_JSON, experiments_of(table))
+        ],
+    message:
+        "target samples"
+
+
+rule sample:
+    input:
+        RUN_DIR / EVALUATE_JSON,
+    output:
+        RUN_DIR / SAMPLES_JSON,
+    log:
+        RUN_DIR / LOGS / "sample.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        local_slots=local_slots("sample"),
+    params:
+        job=job_arguments("sample"),
+        job_dir=lambda wildcards, output: layout.job_dir(
+            f"sample-{wildcards.experiment}-{wildcards.fp}-seed{wildcards.seed}"
+        ),
+        sources=PICTURE_SOURCES,
+        run_dir=lambda wildcards, output: Path(output[0]).parent,
+    message:
+        "sample {wildcards.experiment}, seed {wildcards.seed}"
+    shell:
+        "exec msgbench launch {params.job:q} --run-dir {params.job_dir:q} --output {output:q} --log {log:q}"
+        " -- msgbench sample {params.run_dir:q} --out {output:q} --log {log:q}"
 
 
 # Any experiment can be asked for by its name, also one that no table shows.

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from msgbench.config import ExperimentSpec, ModelSpec
 from msgbench.models.arithmetic import FLOP_PER_MAC, generator_macs
-from msgbench.protocols import INCEPTION, SMALL, Protocol, get_protocol
+from msgbench.protocols import INCEPTION, SMALL, VGG16, Protocol, get_protocol
 
 # Forward pass of a feature extractor on one image, FLOP.
-_EXTRACTOR_FLOP = {INCEPTION: 11.4e9, SMALL: 0.06e9}
+_EXTRACTOR_FLOP = {INCEPTION: 11.4e9, VGG16: 31.0e9, SMALL: 0.06e9}
 
 
 def lengths(spec: ExperimentSpec, every_kimg: float) -> list[int]:

@@ -15,7 +15,7 @@ from msgbench.data.manifest import Manifest
 from msgbench.layout import MANIFEST_JSON, Layout
 from msgbench.models.arithmetic import discriminator_parameters, generator_parameters
 from msgbench.models.channels import RGB_CHANNELS
-from msgbench.protocols import INCEPTION, SMALL, get_protocol
+from msgbench.protocols import INCEPTION, SMALL, VGG16, get_protocol
 from msgbench.units import kimg_to_nimg
 
 _FLOAT_BYTES = 4
@@ -31,11 +31,12 @@ _GRID_IMAGES = 36
 _STATS_BYTES, _RECORD_BYTES = 1_000, 3_500
 
 # Features of the layer that FID and KID use.
-_FEATURES = {INCEPTION: 2048, SMALL: 128}
+_FEATURES = {INCEPTION: 2048, VGG16: 4096, SMALL: 128}
 # Images of a source as published, where the spec does not say how many are used.
 _PUBLISHED_IMAGES = {
     ("cifar10", "train"): 50_000,
     ("cifar10", "test"): 10_000,
+    ("cifar10", "all"): 60_000,
     ("oxford_flowers", "train"): 8_189,
     ("indian_celebs", "train"): 3_000,  # as the paper prints it; a folder of your own
     ("lsun_churches", "train"): 126_227,
@@ -86,7 +87,10 @@ def run_disk(spec: ExperimentSpec) -> Disk:
     grid = sum(_GRID_IMAGES * scale**2 * RGB_CHANNELS for scale in spec.model.scales)
     lines = math.ceil(spec.schedule.total_nimg / kimg_to_nimg(training.stats_kimg))
     records = taken * len(spec.evaluation.protocols) * _RECORD_BYTES
+    # The observer's float images: of the last epoch, and of the one before each kept state.
+    observed = (STATES_KEPT + 1) * _FLOAT_BYTES * grid
     beside = grid * len(lengths(spec, training.grid_kimg)) + lines * _STATS_BYTES + records
+    beside += observed
     state, snapshot = state_bytes(spec), snapshot_bytes(spec)
     return Disk(
         peak=beside + (STATES_KEPT + 1) * state + taken * snapshot,
@@ -113,14 +117,16 @@ def shared_disk(benchmark: Benchmark, layout: Layout, experiments: list[str]) ->
         dataset = benchmark.dataset(name)
         images, size = _store(dataset, layout)
         total += size
-        for metric, extractor in {
-            (get_protocol(p).metric, get_protocol(p).extractor) for p in protocols
+        compared = [p for p in map(get_protocol, protocols) if p.compares]
+        # Features of the reals, each set of them once (the floors need them for FID, too).
+        for extractor, stream in {
+            (p.extractor, p.reals == "stream" and p.num_real) for p in compared
         }:
+            total += _FLOAT_BYTES * _FEATURES[extractor] * (stream or images)
+        # Mean, covariance and its root, float64.
+        for extractor, _ in {(p.extractor, p.reals) for p in compared if p.metric == "fid"}:
             width = _FEATURES[extractor]
-            if metric == "kid":
-                total += _FLOAT_BYTES * width * images
-            elif metric == "fid":
-                total += 2 * _FLOAT_BYTES * (width**2 + width)
+            total += 2 * _FLOAT_BYTES * (2 * width**2 + width)
     return Disk(total, total)
 
 

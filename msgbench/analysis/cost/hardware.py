@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +32,9 @@ class Gpu:
     """Dense float32 peak of the data sheet, without TF32; for a CPU the measured rate of one thread."""
     sustained: float
     """Fraction of the peak that a training is assumed to sustain."""
-    bf16_flop_per_second: float | None
-    """Dense bfloat16 peak of the data sheet; None: counted as float32."""
-    bf16_sustained: float | None
-    """Fraction of that peak that a training is assumed to sustain."""
+    faster: Mapping[str, tuple[float, float]]
+    """By precision (tf32, bfloat16) the dense peak of the data sheet and the fraction of it that a training is assumed
+    to sustain; what is not there is counted as float32."""
     least_step_seconds: float
     """What a training step takes at least, however small its networks: some thousand kernels have to be launched."""
     watts: float | None
@@ -59,8 +59,8 @@ class Gpu:
 
     def _pace(self, precision: str) -> tuple[float, float, str]:
         """Peak, sustained fraction, and which precision they are of."""
-        if precision == "bfloat16" and self.bf16_flop_per_second and self.bf16_sustained:
-            return self.bf16_flop_per_second, self.bf16_sustained, precision
+        if precision in self.faster:
+            return *self.faster[precision], precision
         return self.peak_flop_per_second, self.sustained, "float32"
 
 
@@ -74,10 +74,14 @@ def hardware() -> dict[str, Gpu]:
                 device=line["device"],
                 peak_flop_per_second=float(line["peak_tflops"]) * 1e12,
                 sustained=float(line["sustained"]),
-                bf16_flop_per_second=float(line["bf16_tflops"]) * 1e12
-                if line["bf16_tflops"]
-                else None,
-                bf16_sustained=float(line["bf16_sustained"]) if line["bf16_sustained"] else None,
+                faster={
+                    precision: (
+                        float(line[f"{column}_tflops"]) * 1e12,
+                        float(line[f"{column}_sustained"]),
+                    )
+                    for precision, column in (("tf32", "tf32"), ("bfloat16", "bf16"))
+                    if line[f"{column}_tflops"]
+                },
                 least_step_seconds=float(line["least_step_seconds"] or 0),
                 watts=float(line["watts"]) if line["watts"] else None,
                 source=line["source"],

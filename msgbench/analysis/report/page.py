@@ -110,6 +110,8 @@ class PageTable:
     heads: tuple[str, ...]
     lines: tuple[TableLine, ...]
     statement: str
+    not_comparable: str
+    """Why its scores do not stand beside the paper's; shown where the protocol says that they do not."""
     files: tuple[Link, ...]
 
 
@@ -437,6 +439,7 @@ def _table(table: Table, collection: Collection, folder: Path) -> PageTable:
         heads=tuple(column_title(column) for column in table.columns),
         lines=tuple(_table_line(table, row, folder) for row in table.rows),
         statement=table.statement,
+        not_comparable=scale.not_comparable(table.protocol).replace("'", "’"),
         files=_files((("CSV", csv), ("Markdown", csv.with_suffix(".md"))), folder),
     )
 
@@ -678,6 +681,12 @@ def _dataset(dataset: Dataset, folder: Path) -> PageDataset:
             for record in dataset.controls
         ]
         facts.append(Fact("Pixel-Gaussian control", tuple(lines)))
+    if dataset.floors:
+        lines = [
+            f"{METRIC_NAMES[record.metric]} {number(record.value)} by {record.protocol}, {record.content['floor']}"
+            for record in dataset.floors
+        ]
+        facts.append(Fact("Real against real (the floor)", tuple(lines)))
     names = (MANIFEST_JSON, REAL_JSON)
     return PageDataset(
         name=dataset.spec.name,
@@ -777,6 +786,7 @@ def _dataset_command(dataset: Dataset, collection: Collection) -> Command:
         out = shlex.quote(str(dataset.folder / REAL_JSON))
         lines.append(
             f"msgbench evaluate --real {folder} --protocols {','.join(measured)} --tier {tier} --out {out}"
+            + (" --mirror" if dataset.spec.mirror else "")
         )
     return Command(f"Dataset {name}", tuple(lines))
 

@@ -9,8 +9,14 @@ import numpy as np
 
 from msgbench.data.manifest import SourceFacts
 
-Split = Literal["train", "test"]
+Split = Literal["train", "test", "all"]
+# Those that a source is published in; `all` is both of them, in this order.
 SPLITS: tuple[Split, ...] = ("train", "test")
+
+
+def published_splits(split: Split) -> tuple[Split, ...]:
+    """The splits as published that `split` is made of."""
+    return SPLITS if split == "all" else (split,)
 
 
 class SourceImage(NamedTuple):

@@ -2,9 +2,9 @@
 
 The binary form is rows of 3073 bytes (a label, then 1024 red, 1024 green, 1024 blue); the python form is
 pickled dictionaries of the same rows. Both give the same images in the same order: data_batch_1 to
-data_batch_5, then nothing else, for `train`; test_batch for `test`. An archive is read in memory, no
-member is ever written to disk. A folder of images has one folder for each class, by themselves or below
-train/ and test/; their order is that of class_folders.py.
+data_batch_5, then nothing else, for `train`; test_batch for `test`; all six, in this order, for `all`. An archive
+is read in memory, no member is ever written to disk. A folder of images has one folder for each class, by
+themselves or below train/ and test/; their order is that of class_folders.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from msgbench.config import DatasetSpec
 from msgbench.console import Progress
 from msgbench.data.manifest import FileFact, SourceFacts
 from msgbench.data.sources.archives import Wanted, read_tar
-from msgbench.data.sources.base import SPLITS, SourceImage, Split
+from msgbench.data.sources.base import SPLITS, SourceImage, Split, published_splits
 from msgbench.data.sources.class_folders import ClassFolders, ImageFile, list_digest
 from msgbench.data.sources.image_files import decode, largest_file
 from msgbench.data.sources.pickles import read_batch
@@ -35,7 +35,7 @@ RECIPE_VERSION = 1
 LABEL_NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
-PUBLISHED_COUNTS: dict[str, int] = {"train": 50_000, "test": 10_000}
+PUBLISHED_COUNTS: dict[Split, int] = {"train": 50_000, "test": 10_000, "all": 60_000}
 
 FORMS = (
     "cifar-10-binary.tar.gz, cifar-10-batches-bin/, cifar-10-python.tar.gz, cifar-10-batches-py/, "
@@ -261,7 +261,7 @@ def _some(names: list[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
-def _wanted(split: str, form: Form) -> list[str]:
+def _wanted(split: Split, form: Form) -> list[str]:
     stems = ["test_batch"] if split == "test" else [f"data_batch_{k}" for k in range(1, 6)]
     return [f"{stem}.bin" if form == "binary" else stem for stem in stems]
 
@@ -269,11 +269,20 @@ def _wanted(split: str, form: Form) -> list[str]:
 def _batch_files(folder: Path, spec: DatasetSpec) -> tuple[Form, list[Path]]:
     """The form of a folder and its batches of the split, in order; at least one."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
-    form = _form_of(names, str(folder))
-    chosen = [name for name in _wanted(spec.split, form) if name in names]
-    if not chosen:
-        raise DatasetError(_lacks_split(str(folder), spec.split, form, names))
+    form, chosen = _chosen(names, spec.split, str(folder))
     return form, [folder / name for name in chosen]
+
+
+def _chosen(names: list[str], split: Split, where: str) -> tuple[Form, list[str]]:
+    """The form of what lies at `where`, and those of `names` that hold `split`: some of every published one."""
+    form = _form_of(names, where)
+    chosen = []
+    for part in published_splits(split):
+        found = [name for name in _wanted(part, form) if name in names]
+        if not found:
+            raise DatasetError(_lacks_split(where, part, form, names))
+        chosen += found
+    return form, chosen
 
 
 def _form_of(names: list[str], where: str) -> Form:
@@ -283,7 +292,7 @@ def _form_of(names: list[str], where: str) -> Form:
     return "binary" if any(name.endswith(".bin") for name in batches) else "python"
 
 
-def _lacks_split(where: str, split: str, form: Form, names: list[str]) -> str:
+def _lacks_split(where: str, split: Split, form: Form, names: list[str]) -> str:
     wanted = _wanted(split, form)
     span = wanted[0] if len(wanted) == 1 else f"{wanted[0]} to {wanted[-1]}"
     present = _some([name for name in names if _BATCH.fullmatch(name)])
@@ -301,10 +310,7 @@ def _from_archive(path: Path, spec: DatasetSpec) -> _Batches:
     """The batches of the split inside a tar archive, compressed or not."""
     members = read_tar(path, Wanted(_BATCH, _LARGEST_BATCH, _BATCH_SIZE), FORMS)
     names = sorted(members)
-    form = _form_of(names, str(path))
-    chosen = [name for name in _wanted(spec.split, form) if name in members]
-    if not chosen:
-        raise DatasetError(_lacks_split(str(path), spec.split, form, names))
+    form, chosen = _chosen(names, spec.split, str(path))
     archive = FileFact(name="archive", bytes=path.stat().st_size, sha256=sha256_file(path))
     batches = []
     for name in chosen:

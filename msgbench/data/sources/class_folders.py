@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from msgbench.data.sources.base import SPLITS, Split
+from msgbench.data.sources.base import SPLITS, Split, published_splits
 from msgbench.data.sources.image_files import SUFFIXES
 from msgbench.errors import DatasetError
 
@@ -33,7 +33,7 @@ class ImageFile(NamedTuple):
 
     path: Path
     relative: str
-    """class/name: the path below the split's folder"""
+    """class/name: the path below the split's folder; split/class/name where both splits are read"""
     label: int
     size: int
     """bytes"""
@@ -72,12 +72,19 @@ class ClassFolders:
             )
         return splits
 
-    def files(self, root: Path, split: str) -> list[ImageFile]:
+    def files(self, root: Path, split: Split) -> list[ImageFile]:
         """The images of a split in the order of the dataset; raises DatasetError.
 
-        A tree without folders for splits is taken for the one that is asked for.
+        A tree without folders for splits is taken for the one that is asked for. `all` of a tree with them is the
+        one split after the other, each in its own order.
         """
         splits = self.splits(root)
+        if split == "all" and splits:
+            return [
+                file._replace(relative=f"{part}/{file.relative}")
+                for part in published_splits(split)
+                for file in self.files(root, part)
+            ]
         if splits and split not in splits:
             raise DatasetError(
                 f"{root}: has no images of split {split} (found {', '.join(splits)}); "

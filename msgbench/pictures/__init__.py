@@ -1,0 +1,1 @@
+"""Picture sets: what the figures of the papers are laid out from. Drawn once, uncurated, with their seeds."""

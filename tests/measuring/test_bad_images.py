@@ -1,0 +1,313 @@
+"""Images that would be measured as something else than they are: one sentence each, and nothing is written."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from msgbench.cli import app
+from msgbench.config import EmaSpec, ModelSpec
+from msgbench.data.store import Store
+from msgbench.errors import MsgbenchError
+from msgbench.metrics.evaluate_images import evaluate_images, evaluate_snapshot
+from msgbench.models.build import build_generator
+from msgbench.protocols import PROTOCOLS
+from msgbench.snapshots import SnapshotMeta, save_snapshot
+
+COUNT = 60
+
+
+def noise(index: int, side: int = 8) -> Image.Image:
+    pixels = np.random.default_rng(index).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, small_protocols: tuple[str, ...]) -> Path:
+    """60 sound images of 8x8 pixels."""
+    made = tmp_path / "fakes"
+    made.mkdir()
+    for index in range(COUNT):
+        noise(index).save(made / f"{index:03d}.png")
+    return made
+
+
+Damage = Callable[[Path], Path | None]
+
+
+def too_few(folder: Path) -> None:
+    (folder / "003.png").unlink()
+
+
+def wrong_resolution(folder: Path) -> None:
+    noise(1, 16).save(folder / "007.png")
+
+
+def constant(folder: Path) -> None:
+    Image.new("RGB", (8, 8), (9, 9, 9)).save(folder / "007.png")
+
+
+def jpeg(folder: Path) -> None:
+    (folder / "007.png").unlink()
+    noise(7).save(folder / "007.jpg")
+
+
+def jpeg_called_png(folder: Path) -> None:
+    noise(7).save(folder / "007.png", format="JPEG")
+
+
+def copied(folder: Path) -> None:
+    (folder / "007.png").write_bytes((folder / "002.png").read_bytes())
+
+
+def gray_16_bit(folder: Path) -> None:
+    Image.fromarray(np.full((8, 8), 60_000, np.uint16)).save(folder / "007.png")
+
+
+def half_a_file(folder: Path) -> None:
+    path = folder / "007.png"
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def nothing(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def missing(folder: Path) -> Path:
+    return folder / "elsewhere"
+
+
+def no_zip(folder: Path) -> Path:
+    place = folder.parent / "fakes.zip"
+    place.write_bytes(b"PK but no archive")
+    return place
+
+
+def damaged_in_a_zip(folder: Path) -> Path:
+    place = folder.parent / "fakes.zip"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for path in folder.iterdir():
+            file.write(path, path.name)
+    content = bytearray(buffer.getvalue())
+    at = content.index((folder / "007.png").read_bytes()[-30:])
+    content[at] ^= 255
+    place.write_bytes(bytes(content))
+    return place
+
+
+ROWS: list[tuple[Damage, str]] = [
+    (too_few, "{place}: holds 59 images, 60 are needed"),
+    (wrong_resolution, "{place}/007.png: is 16x16 px; expected 8x8"),
+    (constant, "{place}/007.png: every value is 9; an image of one colour is no sample"),
+    (
+        jpeg,
+        "{place}/007.jpg: is a JPEG, whose artefacts would be measured with the images; write them as PNG",
+    ),
+    (
+        jpeg_called_png,
+        "{place}/007.png: is a JPEG, whose artefacts would be measured with the images; write them as PNG",
+    ),
+    (
+        copied,
+        "{place}/007.png: is a copy of 002.png; a set of copies has another score than its images (--copies measures "
+        "it all the same)",
+    ),
+    (gray_16_bit, "{place}/007.png: has 16 bits a channel; expected 8"),
+    (
+        half_a_file,
+        "{place}/007.png: is a damaged or truncated PNG file; expected an image of 8x8 px",
+    ),
+    (nothing, "{place}: holds no image (.png, .bmp, .webp)"),
+    (missing, "{place}: no such folder or ZIP file"),
+    (no_zip, "{place}: is neither a folder nor a ZIP file"),
+    (damaged_in_a_zip, "{place}/007.png: cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("damage", "sentence"), ROWS, ids=[row[0].__name__ for row in ROWS])
+def test_images_that_are_refused(
+    folder: Path, drawn_store_dir: Path, tmp_path: Path, damage: Damage, sentence: str
+) -> None:
+    place = damage(folder) or folder
+    out = tmp_path / "record.json"
+    with pytest.raises(MsgbenchError) as caught:
+        evaluate_images(place, ["is60_test"], out, drawn_store_dir)
+    assert str(caught.value) == sentence.format(place=place)
+    assert not out.exists()
+
+
+def test_copies_can_be_asked_for(folder: Path, tmp_path: Path, drawn_store_dir: Path) -> None:
+    copied(folder)
+    out = evaluate_images(
+        folder, ["is60_test"], tmp_path / "record.json", drawn_store_dir, copies=True
+    )
+    assert out.exists()
+
+
+def make_snapshot(path: Path, resolution: int, fingerprint: str, fill: float | None = None) -> Path:
+    model = ModelSpec(
+        family="progan", resolution=resolution, latent_size=16, width_multiplier=1 / 32
+    )
+    G = build_generator(model, torch.Generator().manual_seed(0))
+    if fill is not None:
+        for parameter in G.parameters():
+            parameter.data.fill_(fill)
+    meta = SnapshotMeta(
+        model=model, run="tiny/00000000/seed0", experiment="tiny", seed=0, cur_nimg=100, run_fingerprint="0" * 64,
+        dataset_fingerprint=fingerprint, ema=EmaSpec(beta=0.9),
+    )  # fmt: skip
+    save_snapshot(path, G, meta)
+    return path
+
+
+def test_a_snapshot_is_measured_by_itself(
+    tmp_path: Path, drawn_store: Store, drawn_store_dir: Path, small_protocols: tuple[str, ...]
+) -> None:
+    import json
+
+    snapshot = make_snapshot(tmp_path / "s.safetensors", 8, drawn_store.manifest.fingerprint)
+    out = evaluate_snapshot(snapshot, small_protocols, tmp_path / "r.json", drawn_store_dir)
+    records = json.loads(out.read_text())["records"]
+    assert [r["protocol"]["name"] for r in records] == list(small_protocols)
+    assert records[0]["snapshot"]["run"] == "tiny/00000000/seed0"
+    assert records[0]["cur_nimg"] == 100
+    assert records[0]["sample_set"]["distinct"] == 60
+
+
+@pytest.mark.parametrize(
+    ("resolution", "foreign", "fill", "protocols", "pattern"),
+    [
+        (16, False, None, ["fid60_test"], "{snapshot}: makes images of 16 pixels, the store of drawn holds 8"),
+        (
+            8, True, None, ["fid60_test"],
+            "{snapshot}: was trained on dataset abcdef01, the store holds drawn {fingerprint}",
+        ),
+        (
+            8, False, float("nan"), ["is60_test"],
+            "{snapshot}: generates values that are not finite (images 0 to 59)",
+        ),
+        (8, False, None, ["fid50k_ful"], "protocol fid50k_ful: is not declared; did you mean 'fid50k_full'?"),
+        (
+            8, False, None, ["fid50k"],
+            "inception-v3-compat: no weights file is named; get weights-inception-2015-12-05-6726825d.pth from ",
+        ),
+        (
+            8, False, None, ["prc50k"],
+            "vgg16: no weights file is named; get vgg16-397923af.pth from download.pytorch.org/models",
+        ),
+    ],
+    ids=["resolution", "dataset", "nan", "protocol", "inception", "vgg16"],
+)  # fmt: skip
+def test_snapshots_that_are_refused(
+    tmp_path: Path, drawn_store: Store, drawn_store_dir: Path, small_protocols: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch, resolution: int, foreign: bool, fill: float | None, protocols: list[str],
+    pattern: str,
+) -> None:  # fmt: skip
+    for name in ("INCEPTION", "VGG16"):
+        monkeypatch.delenv(f"MSGBENCH_{name}_WEIGHTS", raising=False)
+    own = drawn_store.manifest.fingerprint
+    fingerprint = "abcdef01" * 8 if foreign else own
+    snapshot = make_snapshot(tmp_path / "s.safetensors", resolution, fingerprint, fill)
+    out = tmp_path / "r.json"
+    with pytest.raises(MsgbenchError) as caught:
+        evaluate_snapshot(snapshot, protocols, out, drawn_store_dir)
+    expected = pattern.format(snapshot=snapshot, fingerprint=own[:8])
+    assert str(caught.value).startswith(expected)
+    assert not out.exists()
+
+
+def test_a_comparison_without_reals_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(MsgbenchError) as caught:
+        evaluate_images(folder, ["fid60_test"], tmp_path / "r.json")
+    assert (
+        str(caught.value) == "fid60_test: compares with real images; name their store with --store"
+    )
+
+
+def test_a_foreign_weights_file_is_refused_before_anything_is_read(
+    folder: Path, tmp_path: Path, drawn_store_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"abc")
+    assert PROTOCOLS["fid50k"].extractor == "inception-v3-compat"
+    for key, name in (("inception", "fid50k"), ("vgg16", "prc50k")):
+        with pytest.raises(MsgbenchError) as caught:
+            evaluate_images(
+                tmp_path / "none", [name], tmp_path / "r.json", drawn_store_dir,
+                weights={key: str(weights)},
+            )  # fmt: skip
+        assert str(caught.value).startswith(
+            f"{weights}: has sha256 ba7816bf, the published file has "
+        )
+
+
+ONE = (
+    "evaluate: give exactly one of a run directory (with --store), --real, --images and --snapshot"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], ONE),
+        (["{folder}"], ONE),
+        (["--images", "{folder}", "--snapshot", "{folder}"], ONE),
+        (["{folder}", "--store", "{folder}", "--real", "{folder}"], ONE),
+        (["--images", "{folder}"], "--images: needs --protocols and --out, too"),
+        (
+            ["--snapshot", "x", "--protocols", "fid50k"],
+            "--snapshot: needs --protocols and --out, too",
+        ),
+        (
+            ["--real", "{folder}", "--protocols", "is60_test", "--out", "r.json", "--tier", "big"],
+            "--tier: 'big' is not allowed; allowed: smoke, mini, paper",
+        ),
+        (
+            [
+                "--images",
+                "{folder}",
+                "--protocols",
+                "is60_test",
+                "--out",
+                "r.json",
+                "--batch-size",
+                "0",
+            ],
+            "--batch-size: 0 is not allowed; allowed: a number from 1",
+        ),
+        (
+            [
+                "--images",
+                "{folder}",
+                "--protocols",
+                "is60_test",
+                "--out",
+                "r.json",
+                "--device",
+                "tpu",
+            ],
+            "--device: 'tpu' is not allowed; allowed: auto, cpu, cuda",
+        ),
+        (
+            ["--snapshot", "none", "--protocols", "fid50k", "--out", "r.json"],
+            "none: no such snapshot",
+        ),
+    ],
+)
+def test_command_lines_that_say_too_little_or_too_much(
+    folder: Path, arguments: list[str], sentence: str
+) -> None:
+    words = [argument.format(folder=folder) for argument in arguments]
+    done = CliRunner().invoke(app, ["evaluate", *words])
+    assert isinstance(done.exception, MsgbenchError)
+    assert str(done.exception) == sentence
