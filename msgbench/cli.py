@@ -162,6 +162,12 @@ def prepare(
         Path | None,
         typer.Option(help="Your copy of the dataset; wins over its `path` in the config."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that decode photographs; default: one for each core, up to 16."
+        ),
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     log: LogOption = None,
@@ -178,7 +184,7 @@ def prepare(
         benchmark = _benchmark(config, [*(set_ or ()), f"{path}={json.dumps(str(source))}"])
         spec = benchmark.dataset(dataset)
     folder = store or _layout(benchmark).dataset_dir(dataset, spec.fingerprint)
-    manifest = prepare_dataset(spec, folder)
+    manifest = prepare_dataset(spec, folder, workers)
     say(f"{dataset}: {manifest.count} images of {manifest.resolution} px in {folder}")
 
 
@@ -536,6 +542,29 @@ def unlock(
         raise ConfigError(f"{folder}: is no folder")
     log_to(log)
     unlock_folder(folder)
+
+
+@app.command("left-out")
+def left_out(
+    tables: Annotated[
+        list[str] | None, typer.Argument(help="Names under `tables`; without any: those of `all`.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Name the datasets that are not configured and what is not made for them: an error if there are any."""
+    from msgbench.console import log_to
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    sentences = benchmark.left_out_sentences(tables or None)
+    if sentences and not benchmark.allow_missing:
+        raise ConfigError(
+            f"{'; '.join(sentences)}. Everything else is made; allow_missing: true accepts what is missing"
+        )
+    for sentence in sentences:
+        typer.echo(sentence)
 
 
 @data_app.command("check")

@@ -42,6 +42,8 @@ PHOTOGRAPHS = (
 ANY_SHAPE = ("oxford_flowers", "lsun_churches", "lsun_bedrooms", "folder")
 # Sources with a second split; the others are one split, `train`.
 _WITH_TEST = ("embedded", "cifar10", "lsun_churches", "lsun_bedrooms", "indian_celebs")
+# Sources whose publishers state terms of use that have to be accepted (their text: data/sources/published.py).
+WITH_TERMS = ("celeba_hq", "ffhq", "celeba")
 # Sides beyond which a source has no pixels to give.
 _LARGEST_SIDE = {"celeba": 128}
 
@@ -141,6 +143,19 @@ class DatasetSpec(Spec):
     def is_stand_in(self) -> bool:
         """Whether msgbench draws the images itself."""
         return self.source == "embedded" or self.drawn is not None
+
+    @property
+    def left_out(self) -> str | None:
+        """Why the dataset cannot be prepared as it is configured, in words; None when it can."""
+        if self.is_stand_in:
+            return None
+        if self.source in UNBUILT_SOURCES:
+            return f"the recipe {self.source} of datasets.{self.name} is not built yet"
+        if not self.path:
+            return f"datasets.{self.name}.path is not set"
+        if self.source in WITH_TERMS and not self.accept_terms:
+            return f"datasets.{self.name}.accept_terms is false"
+        return None
 
     @property
     def fingerprint(self) -> str:

@@ -3,14 +3,17 @@
 
 rule tables:
     input:
-        [layout.table_csv(table) for table in benchmark.tables_of_all()],
+        all_of("tables", [layout.table_csv(table) for table in benchmark.tables_of_all()]),
     message:
         "target tables"
 
 
 rule figures:
     input:
-        [layout.figure(figure) for figure in figures_of(benchmark, benchmark.tables_of_all())],
+        all_of(
+            "figures",
+            [layout.figure(figure) for figure in figures_of(benchmark, benchmark.tables_of_all())],
+        ),
     message:
         "target figures"
 
@@ -34,6 +37,13 @@ rule table:
         "table {wildcards.table}"
     shell:
         "msgbench table {wildcards.table} --log {log:q} {params.config:q}"
+
+
+def layer_tables():
+    """Tables 6 and 7, in both forms."""
+    return [
+        file for name in LAYER_TABLES for file in (layout.table_csv(name), layout.table_md(name))
+    ]
 
 
 # Tables 6 and 7 are the networks themselves: they need no run.
@@ -83,8 +93,8 @@ for name in benchmark.tables:
 
 rule report:
     input:
-        rules.tables.input,
-        rules.figures.input,
+        MADE_BY["tables"][0],
+        MADE_BY["figures"][0],
     output:
         layout.report_html,
     log:
@@ -152,7 +162,7 @@ for name in benchmark.tables:
         name:
             name
         input:
-            layout.table_csv(name),
+            all_of(name, [layout.table_csv(name)], [name]),
         message:
             "target {rule}"
 
