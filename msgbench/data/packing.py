@@ -43,6 +43,8 @@ _READ_BYTES = 2**23
 _LONG_BYTES = 2**30
 # Pixels of one task, so that handing it over costs little and its images fit in memory many times.
 _TASK_PIXELS = 2**19
+# Images of 128 px that a process needs to be worth its start.
+_WORK_OF_A_PROCESS = 500
 _VALUES = np.arange(256, dtype=np.int64)
 
 
@@ -72,6 +74,14 @@ class Task(NamedTuple):
     items: list[Item]
     rule: Rule
     as_png: bool
+
+
+class Done(NamedTuple):
+    """What became of a task."""
+
+    packed: list[Packed]
+    error: str | None
+    """why the image behind these cannot be used; None when all could"""
 
 
 class Totals(NamedTuple):
@@ -108,8 +118,8 @@ def pack(
         else _NpyWriter(folder, kept, count, rule.side)
     )
     # No more processes than there is work for: a second one costs half a second to start.
-    work = (count - kept) * max(1.0, (rule.side / 128) ** 2) / 500
-    workers = max(1, min(workers, int(work)))
+    work = (count - kept) * max(1.0, (rule.side / 128) ** 2)
+    workers = max(1, min(workers, int(work / _WORK_OF_A_PROCESS)))
     with writer, (folder / JOURNAL).open("a", encoding="utf-8") as journal:
         with Progress(title, count, "images", start=kept) as progress:
             results = ordered_map(run_task, tasks, workers)
@@ -120,9 +130,15 @@ def pack(
     return _finish(folder, rule.side, as_png)
 
 
-def run_task(task: Task) -> list[Packed]:
-    """The images of a task, packed; raises DatasetError for the first that cannot be used."""
-    return [_pack_one(item, task.rule, task.as_png) for item in task.items]
+def run_task(task: Task) -> Done:
+    """The images of a task, packed, up to the first that cannot be used."""
+    packed: list[Packed] = []
+    try:
+        for item in task.items:
+            packed.append(_pack_one(item, task.rule, task.as_png))
+    except DatasetError as error:
+        return Done(packed, str(error))
+    return Done(packed, None)
 
 
 def _pack_one(item: Item, rule: Rule, as_png: bool) -> Packed:
@@ -206,7 +222,7 @@ class _NpyWriter:
 
 
 def _write(
-    results: Iterator[list[Packed]], writer: _Writer, journal: io.TextIOBase, progress: Progress
+    results: Iterator[Done], writer: _Writer, journal: io.TextIOBase, progress: Progress
 ) -> int:
     """Write what comes, pixels first; whatever ends it, the images before are in the journal. Returns how many."""
     lines: list[Line] = []
@@ -220,10 +236,12 @@ def _write(
         lines.clear()
 
     try:
-        for packed in results:
+        for packed, error in results:
             for line, content in packed:
                 writer.append(content)
                 lines.append(line)
+            if error is not None:
+                raise DatasetError(error)
             written += len(packed)
             progress.advance(len(packed))
             if time.monotonic() - last > _CHECKPOINT_SECONDS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import weakref
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -161,10 +162,10 @@ class ZipImages:
     def file_bytes(self, index: int) -> bytes:
         """The PNG file of one image."""
         place, size = self._places[index].tolist()
-        header = os.pread(self._handle.fileno(), _LOCAL_HEADER.size, place)
+        header = os.pread(self._handle, _LOCAL_HEADER.size, place)
         *_, name_length, extra = _LOCAL_HEADER.unpack(header)
         start = place + _LOCAL_HEADER.size + name_length + extra
-        return os.pread(self._handle.fileno(), size, start)
+        return os.pread(self._handle, size, start)
 
     def _decode(self, index: int) -> np.ndarray:
         try:
@@ -179,8 +180,10 @@ class ZipImages:
         return pixels
 
     @cached_property
-    def _handle(self) -> io.BufferedReader:
-        return self.path.open("rb")
+    def _handle(self) -> int:
+        handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, handle)
+        return handle
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:

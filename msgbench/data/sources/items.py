@@ -7,6 +7,7 @@ of an archive is ever written to a path that the archive names.
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import zipfile
 import zlib
@@ -107,9 +108,14 @@ def list_zip(path: Path, wanted: Wanted) -> list[Listed]:
     return sorted(found, key=lambda listed: natural_key(listed.name))
 
 
-@lru_cache(maxsize=2)
 def open_zip(path: str) -> zipfile.ZipFile:
     """The archive at `path`, opened once a process; raises DatasetError for what is no zip or is truncated."""
+    state = os.stat(path)
+    return _open_zip(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _open_zip(path: str, size: int, changed: int) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except zipfile.BadZipFile:
