@@ -21,6 +21,7 @@ from msgbench.errors import ConfigError, MsgbenchError, StoppedBySignal
 
 if TYPE_CHECKING:
     from msgbench.config import Benchmark
+    from msgbench.config.dataset import Source
     from msgbench.data.sources.base import Split
     from msgbench.layout import Layout
 
@@ -570,8 +571,14 @@ def left_out(
 @data_app.command("check")
 def data_check(
     place: Annotated[
-        Path, typer.Argument(metavar="PATH|STORE", help="A store, or CIFAR-10 as you have it.")
+        Path, typer.Argument(metavar="PATH|STORE", help="A store, or a dataset as you have it.")
     ],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--as", help="Recipe of your copy (`source` in the config); default: told by its names."
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="Of your copy: only `train` or only `test`.")
     ] = None,
@@ -586,7 +593,7 @@ def data_check(
     from msgbench.data.check import check
 
     log_to(log)
-    for line in check(place, _split(split), against):
+    for line in check(place, _split(split), against, _source(source)):
         typer.echo(line)
 
 
@@ -640,6 +647,15 @@ def _split(name: str | None) -> Split | None:
     if name not in (None, "train", "test"):
         raise ConfigError(f"--split: {name!r} is not allowed; allowed: train, test")
     return cast("Split | None", name)
+
+
+def _source(name: str | None) -> Source | None:
+    from msgbench.config.dataset import PHOTOGRAPHS
+
+    known = ("cifar10", *PHOTOGRAPHS)
+    if name is not None and name not in known:
+        raise ConfigError(f"--as: {name!r} is not allowed; allowed: {', '.join(known)}")
+    return cast("Source | None", name)
 
 
 def main() -> None:

@@ -104,7 +104,9 @@ def test_flowers_as_tarball_and_as_folder_are_one_dataset(tmp_path: Path) -> Non
         "tarball": raw / "102flowers.tgz", "its folder": raw, "jpg": tmp_path / "unpacked" / "jpg",
         "above jpg": tmp_path / "unpacked",
     }  # fmt: skip
-    found = {name: images_of("oxford_flowers", path, tmp_path / name) for name, path in forms.items()}
+    found = {
+        name: images_of("oxford_flowers", path, tmp_path / name) for name, path in forms.items()
+    }
     for images in found.values():
         np.testing.assert_array_equal(images, found["tarball"])
     # As the authors' tool: bilinear, the aspect not kept.
@@ -121,13 +123,18 @@ def test_lsun_as_database_zip_and_images_are_one_dataset(source: str, tmp_path: 
     import lmdb
 
     raw = raw_of(source, tmp_path / "raw")
-    name = {"lsun_churches": "church_outdoor_train_lmdb", "lsun_bedrooms": "bedroom_train_lmdb"}[source]
+    name = {"lsun_churches": "church_outdoor_train_lmdb", "lsun_bedrooms": "bedroom_train_lmdb"}[
+        source
+    ]
     if source == "lsun_bedrooms":
         unzip(raw / f"{name}.zip", raw)
     else:
         zip_of(raw / name, raw / f"{name}.zip")
     exported = tmp_path / "exported"
-    with lmdb.open(str(raw / name), readonly=True, lock=False) as database, database.begin() as read:
+    with (
+        lmdb.open(str(raw / name), readonly=True, lock=False) as database,
+        database.begin() as read,
+    ):
         entries = dict(read.cursor())
     for key, content in entries.items():
         path = exported / chr(key[0]) / f"{key.decode()}.webp"  # as LSUN's own export names them
@@ -144,7 +151,9 @@ def test_lsun_as_database_zip_and_images_are_one_dataset(source: str, tmp_path: 
     assert first.width != first.height or first.size == (64, 64)
     side = min(first.size)
     left, top = (first.width - side) // 2, (first.height - side) // 2
-    square = first.crop((left, top, left + side, top + side)).resize((32, 32), Image.Resampling.LANCZOS)
+    square = first.crop((left, top, left + side, top + side)).resize(
+        (32, 32), Image.Resampling.LANCZOS
+    )
     np.testing.assert_array_equal(found["folder"][0], np.asarray(square))
 
 
@@ -175,7 +184,10 @@ def test_celeba_hq_as_images_zip_and_arrays_is_one_dataset(tmp_path: Path) -> No
         np.save(arrays / f"imgHQ{index:05d}.npy", np.asarray(make(index)).transpose(2, 0, 1)[None])
     forms = {"folder": images, "above": tmp_path, "arrays": arrays}
     forms["zip"] = zip_of(images, tmp_path / "celeba-hq.zip")
-    found = {name: images_of("celeba_hq", path, tmp_path / "stores" / name) for name, path in forms.items()}
+    found = {
+        name: images_of("celeba_hq", path, tmp_path / "stores" / name)
+        for name, path in forms.items()
+    }
     for stored in found.values():
         np.testing.assert_array_equal(stored, found["folder"])
     block = np.asarray(make(2)).astype(np.float64).reshape(32, 32, 32, 32, 3).mean(axis=(1, 3))
@@ -192,11 +204,15 @@ def test_ffhq_is_read_from_its_tree_without_the_thumbnails(tmp_path: Path) -> No
         thumbnail.parent.mkdir(exist_ok=True)
         make(index).resize((128, 128)).save(thumbnail)
     stored = images_of("ffhq", tmp_path, tmp_path / "store")
-    expected = [np.asarray(make(index).resize((32, 32), Image.Resampling.BOX)) for index in range(4)]
+    expected = [
+        np.asarray(make(index).resize((32, 32), Image.Resampling.BOX)) for index in range(4)
+    ]
     np.testing.assert_array_equal(stored, expected)
     zipped = zip_of(tmp_path / "images1024x1024", tmp_path / "ffhq.zip")
     np.testing.assert_array_equal(images_of("ffhq", zipped, tmp_path / "zipped"), expected)
-    with pytest.raises(DatasetError, match=r"00000.png: is 128x128 px; expected 1024x1024, the size of all"):
+    with pytest.raises(
+        DatasetError, match=r"00000.png: is 128x128 px; expected 1024x1024, the size of all"
+    ):
         prepare(spec_of("ffhq", tmp_path / "thumbnails128x128"), tmp_path / "wrong")
 
 
@@ -221,7 +237,10 @@ def test_a_folder_of_any_images_is_read_in_natural_order(tmp_path: Path) -> None
     (tmp_path / "mine" / ".hidden.png").write_bytes(b"?")
     (tmp_path / "mine" / "readme.txt").write_text("mine")
     manifest = prepare(spec_of("folder", tmp_path / "mine"), tmp_path / "store")
-    names = [line.split("\t")[3] for line in (tmp_path / "store" / "images.tsv").read_text().splitlines()[1:]]
+    names = [
+        line.split("\t")[3]
+        for line in (tmp_path / "store" / "images.tsv").read_text().splitlines()[1:]
+    ]
     assert names == ["a/2.png", "a/10.jpg", "b/1.webp", "c.bmp"]
     assert manifest.complete
     assert manifest.packing is not None
@@ -233,7 +252,9 @@ def test_the_first_images_are_taken_where_not_all_are_asked_for(tmp_path: Path) 
     everything = images_of("lsun_churches", raw, tmp_path / "all")
     some = images_of("lsun_churches", raw, tmp_path / "some", num_images=5)
     np.testing.assert_array_equal(some, everything[:5])
-    with pytest.raises(DatasetError, match=r"datasets.x.num_images: is 13, the source holds 12 images"):
+    with pytest.raises(
+        DatasetError, match=r"datasets.x.num_images: is 13, the source holds 12 images"
+    ):
         prepare(spec_of("lsun_churches", raw, num_images=13), tmp_path / "more")
 
 
@@ -264,7 +285,9 @@ def test_what_rules_changed_is_counted(tmp_path: Path) -> None:
     manifest = prepare(spec_of("folder", mine), tmp_path / "store")
     assert manifest.packing is not None
     assert manifest.packing.changes == {"enlarged": 1, "grayscale": 2}
-    rows = [line.split("\t") for line in (tmp_path / "store" / "images.tsv").read_text().splitlines()]
+    rows = [
+        line.split("\t") for line in (tmp_path / "store" / "images.tsv").read_text().splitlines()
+    ]
     assert [row[4] for row in rows] == ["changes", "", "grayscale", "grayscale", "enlarged"]
 
 
@@ -276,7 +299,9 @@ def test_a_store_is_made_anew_when_the_source_has_more_files(tmp_path: Path) -> 
     assert len(images_of("folder", mine, tmp_path / "store")) == 5
 
 
-@pytest.mark.skipif(not REAL_FLOWERS.is_dir(), reason="no photographs of flowers beside the repository")
+@pytest.mark.skipif(
+    not REAL_FLOWERS.is_dir(), reason="no photographs of flowers beside the repository"
+)
 def test_real_photographs_of_flowers(tmp_path: Path) -> None:
     spec = spec_of("oxford_flowers", REAL_FLOWERS, resolution=256, num_images=40)
     manifest = prepare(spec, tmp_path / "store")

@@ -199,7 +199,9 @@ def test_box_is_the_mean_of_pixels() -> None:
 
 def test_filters_differ() -> None:
     raw = saved(Image.fromarray(pixels(height=32, width=32)))
-    seen = {read(raw, resize=name)[0].tobytes() for name in ("box", "bilinear", "bicubic", "lanczos")}
+    seen = {
+        read(raw, resize=name)[0].tobytes() for name in ("box", "bilinear", "bicubic", "lanczos")
+    }
     assert len(seen) == 4
 
 
@@ -269,7 +271,11 @@ def test_what_is_refused_is_refused_in_a_sentence(
 
 
 def test_arrays_of_other_shapes_and_types_are_refused() -> None:
-    for array in (np.zeros((8, 8), np.uint8), np.zeros((3, 8, 8)), np.zeros((2, 3, 8, 8), np.uint8)):
+    for array in (
+        np.zeros((8, 8), np.uint8),
+        np.zeros((3, 8, 8)),
+        np.zeros((2, 3, 8, 8), np.uint8),
+    ):
         buffer = io.BytesIO()
         np.save(buffer, array)
         with pytest.raises(DatasetError, match=r"expected uint8 \[1, 3, H, W\]"):

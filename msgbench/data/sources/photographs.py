@@ -94,6 +94,16 @@ def read_photograph(raw: bytes, where: str, rule: Rule) -> Photograph:
         return _read(raw, where, rule, stack)
 
 
+def read_whole(raw: bytes, where: str) -> tuple[Image.Image, tuple[str, ...]]:
+    """The image of a file's bytes as it is, RGB, and which rules changed it; raises DatasetError."""
+    with ExitStack() as stack:
+        try:
+            image, changes, _ = _decode(raw, stack)
+        except _Wrong as wrong:
+            raise DatasetError(f"{where}: {wrong}") from None
+    return image, changes
+
+
 def _read(raw: bytes, where: str, rule: Rule, stack: ExitStack) -> Photograph:
     try:
         image, changes, plain = _decode(raw, stack)
