@@ -619,6 +619,25 @@ def data_show(
     say(f"{shown} images in {out}")
 
 
+@data_app.command("bench")
+def data_bench(
+    images: Annotated[int, typer.Option(help="Images of each kind.")] = 200,
+    workers: Annotated[
+        list[int] | None, typer.Option(help="Numbers of processes. Repeatable; default: 1 and 2.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds; the fastest counts.")] = 3,
+) -> None:
+    """Time the packing of photographs that are made for it, and say what real datasets would take."""
+    from msgbench.data.bench import bench_lines
+
+    numbers = workers or [1, 2]
+    for key, value in (("--images", images), ("--rounds", rounds), ("--workers", min(numbers))):
+        if value < 1:
+            raise ConfigError(f"{key}: {value} is not allowed; allowed: a whole number from 1")
+    for line in bench_lines(images, numbers, rounds):
+        typer.echo(line)
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON schema of config.yaml."""

@@ -41,7 +41,12 @@ def test_experiments_from_before_keep_their_fingerprints() -> None:
 
 def test_what_decides_pixels_decides_the_fingerprint_and_nothing_else() -> None:
     base = spec_of()
-    same = [{"path": "/data"}, {"accept_terms": True}, {"mirror": True}, {"fit": None, "resize": None}]
+    same = [
+        {"path": "/data"},
+        {"accept_terms": True},
+        {"mirror": True},
+        {"fit": None, "resize": None},
+    ]
     other = [
         {"fit": "crop"}, {"fit": "stretch"}, {"resize": "box"}, {"drawn": 10}, {"num_images": 10}, {"resolution": 64},
     ]  # fmt: skip
