@@ -108,7 +108,8 @@ class Manifest(_Part):
     mean: PerChannel = Field(description="per channel, of pixel / 255")
     std: PerChannel = Field(description="per channel, of pixel / 255, population")
     images_sha256: Sha256 = Field(
-        description="of the pixel bytes alone, row by row, RGB; of images.zip: of each image's, one after the other"
+        description="of the pixel bytes alone, row by row, RGB; of photographs: of the sha256 of each image's "
+        "pixels, one after the other"
     )
     labels_sha256: Sha256 | None
     label_names: Names | None

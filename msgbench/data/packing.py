@@ -8,6 +8,7 @@ number of processes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import itertools
@@ -16,7 +17,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
 
@@ -40,11 +41,12 @@ _PNG_LEVEL = 1
 _NPY_HEADER_BYTES = len(npy_header((1, 1, 1, 3)))
 _CHECKPOINT_SECONDS = 1.0
 _READ_BYTES = 2**23
-_LONG_BYTES = 2**30
 # Pixels of one task, so that handing it over costs little and its images fit in memory many times.
 _TASK_PIXELS = 2**19
-# Images of 128 px that a process needs to be worth its start.
+_MOST_OF_A_TASK = 32
+# Images of 128 px, or bytes of source files, that a process needs to be worth its start.
 _WORK_OF_A_PROCESS = 500
+_BYTES_OF_A_PROCESS = 2**24
 _VALUES = np.arange(256, dtype=np.int64)
 
 
@@ -62,7 +64,7 @@ class Line(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """One image, ready to be written: its raw pixels or its PNG file."""
+    """One image: what the journal will say, and its PNG file (empty where its pixels are written already)."""
 
     line: Line
     content: bytes
@@ -73,7 +75,10 @@ class Task(NamedTuple):
 
     items: list[Item]
     rule: Rule
-    as_png: bool
+    npy: str | None
+    """where to write their pixels; None: they become PNG files"""
+    first: int
+    """number of the first"""
 
 
 class Done(NamedTuple):
@@ -110,119 +115,167 @@ def pack(
     kept = _keep(folder, count, rule.side, as_png)
     after = _name_of_last(folder, kept)
     items = itertools.islice(collection.items(kept, after), count - kept)
-    tasks = _tasks(items, rule, as_png)
+    path = folder / (IMAGES_ZIP if as_png else IMAGES_NPY)
+    tasks = _tasks(items, rule, None if as_png else str(path), kept)
     writer: _Writer
-    writer = (
-        ZipWriter(folder / IMAGES_ZIP, kept)
-        if as_png
-        else _NpyWriter(folder, kept, count, rule.side)
-    )
+    writer = ZipWriter(path, kept) if as_png else _NpyWriter(path, kept, count, rule.side)
     # No more processes than there is work for: a second one costs half a second to start.
-    work = (count - kept) * max(1.0, (rule.side / 128) ** 2)
-    workers = max(1, min(workers, int(work / _WORK_OF_A_PROCESS)))
-    with writer, (folder / JOURNAL).open("a", encoding="utf-8") as journal:
-        with Progress(title, count, "images", start=kept) as progress:
-            results = ordered_map(run_task, tasks, workers)
-            done = kept + _write(results, writer, journal, progress)
-        if done != count:
-            raise DatasetError(f"{title}: the source ended after {done:,} of {count:,} images")
-        writer.complete()
-    return _finish(folder, rule.side, as_png)
+    work = (count - kept) * max(1.0, (rule.side / 128) ** 2) / _WORK_OF_A_PROCESS
+    work = max(work, collection.bytes / _BYTES_OF_A_PROCESS)
+    workers = max(1, min(workers, int(work)))
+    with _GrowingDigest(path) as digest:
+        with writer, (folder / JOURNAL).open("a", encoding="utf-8") as journal:
+            with Progress(title, count, "images", start=kept) as progress:
+                results = ordered_map(run_task, tasks, workers)
+                done = kept + _write(results, writer, journal, progress, digest)
+            if done != count:
+                raise DatasetError(f"{title}: the source ended after {done:,} of {count:,} images")
+            writer.complete()
+        fact = digest.fact()
+    return _finish(folder, fact)
 
 
 def run_task(task: Task) -> Done:
     """The images of a task, packed, up to the first that cannot be used."""
     packed: list[Packed] = []
     try:
-        for item in task.items:
-            packed.append(_pack_one(item, task.rule, task.as_png))
+        for number, item in enumerate(task.items, task.first):
+            packed.append(_pack_one(item, task.rule, task.npy, number))
     except DatasetError as error:
         return Done(packed, str(error))
     return Done(packed, None)
 
 
-def _pack_one(item: Item, rule: Rule, as_png: bool) -> Packed:
+def _pack_one(item: Item, rule: Rule, npy: str | None, number: int) -> Packed:
     raw = item.read()
     photograph = read_photograph(raw, item.where, rule)
     pixels = np.ascontiguousarray(photograph.pixels)
-    content = pixels.tobytes()
-    sums, squares = [], []
-    for channel in range(3):
-        histogram = np.bincount(pixels[..., channel].ravel(), minlength=256)
-        sums.append(int(histogram @ _VALUES))
-        squares.append(int(histogram @ (_VALUES * _VALUES)))
+    image = Image.fromarray(pixels)
+    histogram = np.array(image.histogram(), np.int64).reshape(3, 256)
     line = Line(
         name=item.name,
         source_sha256=hashlib.sha256(raw).hexdigest(),
         source_bytes=len(raw),
-        pixels_sha256=hashlib.sha256(content).hexdigest(),
+        pixels_sha256=hashlib.sha256(pixels.data).hexdigest(),
         changes=list(photograph.changes),
-        sums=sums,
-        squares=squares,
+        sums=(histogram @ _VALUES).tolist(),
+        squares=(histogram @ (_VALUES * _VALUES)).tolist(),
     )
-    if as_png:
-        content = raw if photograph.plain_png else _png(pixels)
-    return Packed(line, content)
+    if npy is None:
+        return Packed(line, raw if photograph.plain_png else _png(image))
+    write_pixels(npy, number, pixels)
+    return Packed(line, b"")
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def write_pixels(path: str, number: int, pixels: np.ndarray) -> None:
+    """Write the pixels of image `number` into its place in images.npy; raises OSError, naming the file."""
+    try:
+        handle = os.open(path, os.O_WRONLY)
+        try:
+            place, content = (
+                _NPY_HEADER_BYTES + number * pixels.nbytes,
+                pixels.data.cast("B"),
+            )
+            while content:
+                written = os.pwrite(handle, content, place)
+                place, content = place + written, content[written:]
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=_PNG_LEVEL)
+    image.save(buffer, "PNG", compress_level=_PNG_LEVEL)
     return buffer.getvalue()
 
 
-def _tasks(items: Iterator[Item], rule: Rule, as_png: bool) -> Iterator[Task]:
-    size = max(1, _TASK_PIXELS // rule.side**2) if not as_png else 1
-    while chunk := list(itertools.islice(items, min(size, 32))):
-        yield Task(chunk, rule, as_png)
+def _tasks(items: Iterator[Item], rule: Rule, npy: str | None, first: int) -> Iterator[Task]:
+    size = 1 if npy is None else min(_MOST_OF_A_TASK, max(1, _TASK_PIXELS // rule.side**2))
+    while chunk := list(itertools.islice(items, size)):
+        yield Task(chunk, rule, npy, first)
+        first += len(chunk)
 
 
 class _Writer(Protocol):
     """Where packed images go, one after the other."""
 
     def append(self, content: bytes, /) -> None: ...
-    def flush(self) -> None: ...
+    def flush(self) -> int: ...
     def complete(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
 
 
 class _NpyWriter:
-    """images.npy: a header, then the pixels of one image after the other."""
+    """images.npy: a header, then the pixels of one image after the other, which the processes write themselves."""
 
-    def __init__(self, folder: Path, kept: int, count: int, side: int) -> None:
-        self._path, self._kept = folder / IMAGES_NPY, kept
-        self._shape = (count, side, side, 3)
+    def __init__(self, path: Path, kept: int, count: int, side: int) -> None:
+        self._path, self._shape = path, (count, side, side, 3)
+        self._end = _NPY_HEADER_BYTES + kept * side**2 * 3
 
     def __enter__(self) -> Self:
         self._path.touch()
-        self._file = self._path.open("r+b")
-        self._file.write(npy_header(self._shape))
-        end = _NPY_HEADER_BYTES + self._kept * self._shape[1] ** 2 * 3
-        self._file.truncate(end)
-        self._file.seek(end)
+        with self._path.open("r+b") as file:
+            file.write(npy_header(self._shape))
+            file.truncate(self._end)
         return self
 
     def append(self, content: bytes) -> None:
-        self._file.write(content)
+        """Nothing is left to write; the file has grown by an image."""
+        self._end += self._shape[1] ** 2 * 3
 
-    def flush(self) -> None:
-        self._file.flush()
+    def flush(self) -> int:
+        return self._end
 
     def complete(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self._path.open("rb") as file:
+            os.fsync(file.fileno())
 
-    def __exit__(self, *raised: object) -> None:
-        try:
-            self._file.close()
-        except OSError:
-            if raised[0] is None:
-                raise
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class _GrowingDigest:
+    """sha256 of a file while it is written, in a thread of its own: `follow` says up to where its bytes are final."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._digest, self._place = path, hashlib.sha256(), 0
+        self._thread = ThreadPoolExecutor(1, "digest")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def follow(self, end: int) -> None:
+        self._thread.submit(self._advance, end)
+
+    def fact(self) -> FileFact:
+        """Of the whole file, which is complete."""
+        size = self._path.stat().st_size
+        self._thread.submit(self._advance, size).result()
+        return FileFact(name=self._path.name, bytes=size, sha256=self._digest.hexdigest())
+
+    def _advance(self, end: int) -> None:
+        with self._path.open("rb") as file:
+            file.seek(self._place)
+            while self._place < end:
+                block = file.read(min(_READ_BYTES, end - self._place))
+                if not block:
+                    return
+                self._digest.update(block)
+                self._place += len(block)
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
 
 
 def _write(
-    results: Iterator[Done], writer: _Writer, journal: io.TextIOBase, progress: Progress
+    results: Iterator[Done],
+    writer: _Writer,
+    journal: io.TextIOBase,
+    progress: Progress,
+    digest: _GrowingDigest,
 ) -> int:
     """Write what comes, pixels first; whatever ends it, the images before are in the journal. Returns how many."""
     lines: list[Line] = []
@@ -230,7 +283,7 @@ def _write(
     last = time.monotonic()
 
     def checkpoint() -> None:
-        writer.flush()
+        digest.follow(writer.flush())
         journal.write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
         journal.flush()
         lines.clear()
@@ -247,8 +300,9 @@ def _write(
             if time.monotonic() - last > _CHECKPOINT_SECONDS:
                 checkpoint()
                 last = time.monotonic()
-    except DatasetError:
-        checkpoint()
+    except (DatasetError, OSError):
+        with contextlib.suppress(OSError):
+            checkpoint()
         raise
     checkpoint()
     return written
@@ -306,7 +360,7 @@ def _name_of_last(folder: Path, kept: int) -> str | None:
     return last
 
 
-def _finish(folder: Path, side: int, as_png: bool) -> Totals:
+def _finish(folder: Path, fact: FileFact) -> Totals:
     """Sum up the journal and write images.tsv: one line for each image, what it is and what it was made from."""
     sources, listed = hashlib.sha256(), hashlib.sha256()
     changes: Counter[str] = Counter()
@@ -328,26 +382,13 @@ def _finish(folder: Path, side: int, as_png: bool) -> Totals:
             source_bytes += line.source_bytes
         table.flush()
         os.fsync(table.fileno())
-    path = folder / (IMAGES_ZIP if as_png else IMAGES_NPY)
-    fact, pixels = _digests(path)
-    digest = listed.hexdigest() if as_png else pixels
-    found = dict(sorted(changes.items()))
-    return Totals(count, digest, fact, source_bytes, sources.hexdigest(), found, sums, squares)
-
-
-def _digests(path: Path) -> tuple[FileFact, str]:
-    """The file's own fact, and the sha256 of what is behind the header of a .npy file."""
-    whole, behind = hashlib.sha256(), hashlib.sha256()
-    size = path.stat().st_size
-    with path.open("rb") as file, ExitStack() as stack:
-        progress = None
-        if size > _LONG_BYTES:
-            progress = stack.enter_context(Progress(f"check {path.name}", size / 1e6, "MB"))
-        block = file.read(_NPY_HEADER_BYTES)
-        whole.update(block)
-        while block := file.read(_READ_BYTES):
-            whole.update(block)
-            behind.update(block)
-            if progress is not None:
-                progress.advance(len(block) / 1e6)
-    return FileFact(name=path.name, bytes=size, sha256=whole.hexdigest()), behind.hexdigest()
+    return Totals(
+        images=count,
+        images_sha256=listed.hexdigest(),
+        images_file=fact,
+        source_bytes=source_bytes,
+        source_sha256=sources.hexdigest(),
+        changes=dict(sorted(changes.items())),
+        sums=sums,
+        squares=squares,
+    )

@@ -59,10 +59,11 @@ class ZipWriter:
         self._write(entry_name(self._count), png)
         self._count += 1
 
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
+    def flush(self) -> int:
+        """Hand everything to the operating system; up to the returned place it does not change any more."""
         assert self._archive.fp is not None
         self._archive.fp.flush()
+        return self._archive.fp.tell()
 
     def complete(self) -> None:
         """Add the labels and the directory; the archive is done."""
