@@ -329,7 +329,7 @@ def kill_and_resume(
 @pytest.mark.slow
 @pytest.mark.parametrize("resolution", [256, 1024])
 def test_killed_twice_it_ends_with_the_same_bytes(tmp_path: Path, resolution: int) -> None:
-    count = {256: 800, 1024: 150}[resolution]
+    count = {256: 2500, 1024: 150}[resolution]
     raw = photographs(tmp_path / "raw", count, resolution, ("jpg", "png"))
     prepare(spec_of(raw, resolution), tmp_path / "whole", 1)
     reached = kill_and_resume(
