@@ -311,6 +311,13 @@ def published_from(wildcards):
     return in_runs(EVALUATE_JSON, [name]) + in_store(REAL_JSON, [dataset.name])
 
 
+def layer_tables():
+    """Tables 6 and 7, in both forms."""
+    return [
+        file for name in LAYER_TABLES for file in (layout.table_csv(name), layout.table_md(name))
+    ]
+
+
 def drawn_for(table):
     """The figures of `table`, each with its numbers."""
     names = figures_of(benchmark, [table])

@@ -39,13 +39,6 @@ rule table:
         "msgbench table {wildcards.table} --log {log:q} {params.config:q}"
 
 
-def layer_tables():
-    """Tables 6 and 7, in both forms."""
-    return [
-        file for name in LAYER_TABLES for file in (layout.table_csv(name), layout.table_md(name))
-    ]
-
-
 # Tables 6 and 7 are the networks themselves: they need no run.
 rule layer_table:
     output:
