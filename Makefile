@@ -34,7 +34,7 @@ $(BIN)/python:
 .venv/.installed: pyproject.toml envs/constraints.txt | $(BIN)/python
 	@echo "setup: installing the exact versions of envs/constraints.txt into .venv (once; a few minutes)"
 	@$(PIP) setuptools
-	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@$(PIP) --no-build-isolation --editable '.[dev,lsun]'
 	@touch $@
 	@echo "setup: done"
 

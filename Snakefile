@@ -32,14 +32,15 @@ onerror:
 rule all:
     default_target: True
     input:
-        rules.report.output,
-        rules.tables.input,
-        rules.figures.input,
-        [
-            files
-            for name in LAYER_TABLES
-            for files in (layout.table_csv(name), layout.table_md(name))
-        ],
+        all_of(
+            "all",
+            [
+                layout.report_html,
+                *MADE_BY["tables"][0],
+                *MADE_BY["figures"][0],
+                *layer_tables(),
+            ],
+        ),
     message:
         "target all, tier {benchmark.tier}"
 

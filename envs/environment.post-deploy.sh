@@ -3,4 +3,4 @@
 # .venv, and msgbench from its sources.
 set -euo pipefail
 python -m pip install --quiet --constraint envs/constraints.txt setuptools
-python -m pip install --quiet --constraint envs/constraints.txt --no-build-isolation --editable .
+python -m pip install --quiet --constraint envs/constraints.txt --no-build-isolation --editable '.[lsun]'

@@ -128,6 +128,7 @@ def _case(
 ) -> Case:
     raw = base.model_dump(mode="json")
     raw["dataset"] |= {"source": "embedded", "num_images": 1, "resolution": resolution}
+    raw["dataset"] |= {"fit": None, "resize": None, "drawn": None}
     connections = base.model.connections_at(resolution)
     raw["model"] |= {
         "resolution": resolution,

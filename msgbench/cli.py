@@ -21,6 +21,7 @@ from msgbench.errors import ConfigError, MsgbenchError, StoppedBySignal
 
 if TYPE_CHECKING:
     from msgbench.config import Benchmark
+    from msgbench.config.dataset import Source
     from msgbench.data.sources.base import Split
     from msgbench.layout import Layout
 
@@ -162,6 +163,12 @@ def prepare(
         Path | None,
         typer.Option(help="Your copy of the dataset; wins over its `path` in the config."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that decode photographs; default: one for each core, up to 16."
+        ),
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     log: LogOption = None,
@@ -178,7 +185,7 @@ def prepare(
         benchmark = _benchmark(config, [*(set_ or ()), f"{path}={json.dumps(str(source))}"])
         spec = benchmark.dataset(dataset)
     folder = store or _layout(benchmark).dataset_dir(dataset, spec.fingerprint)
-    manifest = prepare_dataset(spec, folder)
+    manifest = prepare_dataset(spec, folder, workers)
     say(f"{dataset}: {manifest.count} images of {manifest.resolution} px in {folder}")
 
 
@@ -538,11 +545,40 @@ def unlock(
     unlock_folder(folder)
 
 
+@app.command("left-out")
+def left_out(
+    tables: Annotated[
+        list[str] | None, typer.Argument(help="Names under `tables`; without any: those of `all`.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Name the datasets that are not configured and what is not made for them: an error if there are any."""
+    from msgbench.console import log_to
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    sentences = benchmark.left_out_sentences(tables or None)
+    if sentences and not benchmark.allow_missing:
+        raise ConfigError(
+            f"{'; '.join(sentences)}. Everything else is made; allow_missing: true accepts what is missing"
+        )
+    for sentence in sentences:
+        typer.echo(sentence)
+
+
 @data_app.command("check")
 def data_check(
     place: Annotated[
-        Path, typer.Argument(metavar="PATH|STORE", help="A store, or CIFAR-10 as you have it.")
+        Path, typer.Argument(metavar="PATH|STORE", help="A store, or a dataset as you have it.")
     ],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--as", help="Recipe of your copy (`source` in the config); default: told by its names."
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="Of your copy: only `train` or only `test`.")
     ] = None,
@@ -557,7 +593,7 @@ def data_check(
     from msgbench.data.check import check
 
     log_to(log)
-    for line in check(place, _split(split), against):
+    for line in check(place, _split(split), against, _source(source)):
         typer.echo(line)
 
 
@@ -581,6 +617,25 @@ def data_show(
         raise ConfigError(f"--images: {images} is not allowed; allowed: 1 to {MOST_IMAGES}")
     shown = write_contact_sheet(Store.open(store), out, images, seed)
     say(f"{shown} images in {out}")
+
+
+@data_app.command("bench")
+def data_bench(
+    images: Annotated[int, typer.Option(help="Images of each kind.")] = 200,
+    workers: Annotated[
+        list[int] | None, typer.Option(help="Numbers of processes. Repeatable; default: 1 and 2.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds; the fastest counts.")] = 3,
+) -> None:
+    """Time the packing of photographs that are made for it, and say what real datasets would take."""
+    from msgbench.data.bench import bench_lines
+
+    numbers = workers or [1, 2]
+    for key, value in (("--images", images), ("--rounds", rounds), ("--workers", min(numbers))):
+        if value < 1:
+            raise ConfigError(f"{key}: {value} is not allowed; allowed: a whole number from 1")
+    for line in bench_lines(images, numbers, rounds):
+        typer.echo(line)
 
 
 @app.command()
@@ -611,6 +666,15 @@ def _split(name: str | None) -> Split | None:
     if name not in (None, "train", "test"):
         raise ConfigError(f"--split: {name!r} is not allowed; allowed: train, test")
     return cast("Split | None", name)
+
+
+def _source(name: str | None) -> Source | None:
+    from msgbench.config.dataset import PHOTOGRAPHS
+
+    known = ("cifar10", *PHOTOGRAPHS)
+    if name is not None and name not in known:
+        raise ConfigError(f"--as: {name!r} is not allowed; allowed: {', '.join(known)}")
+    return cast("Source | None", name)
 
 
 def main() -> None:

@@ -150,6 +150,10 @@ class Layout:
         """A figure; the plotted numbers stand beside it with suffix `csv`."""
         return self.root / "figures" / f"{figure}.{suffix}"
 
+    def left_out(self, target: str) -> Path:
+        """What a target would make if nothing that it needs were left out; never made."""
+        return self.root / "left-out" / target
+
     @property
     def report_html(self) -> Path:
         """The page a reviewer opens."""

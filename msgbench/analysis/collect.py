@@ -184,7 +184,7 @@ class Dataset:
     @property
     def stand_in(self) -> bool:
         """Whether the images are msgbench's own drawings instead of the dataset."""
-        return self.manifest.stand_in if self.manifest else self.spec.source == "embedded"
+        return self.manifest.stand_in if self.manifest else self.spec.is_stand_in
 
     def of(self, protocol: str) -> Record | None:
         """The score of the real images by one protocol."""
@@ -331,7 +331,8 @@ def _run_reason(
     stats: pd.DataFrame,
 ) -> str | None:
     if not (folder / SPEC_JSON).is_file():
-        return "not planned"
+        left_out = plan.spec.dataset.left_out
+        return "not planned" if left_out is None else f"left out: {left_out}"
     RunSpec.read(folder)  # refuses a spec that was edited by hand
     if train is None:
         total = plan.spec.schedule.total_nimg
@@ -507,7 +508,7 @@ def read_dataset(benchmark: Benchmark, spec: DatasetSpec, layout: Layout) -> Dat
         floors = tuple(record for record in floors if _dataset_of(record) in own)
     reason: str | None
     if manifest is None:
-        reason = "not prepared"
+        reason = "not prepared" if spec.left_out is None else f"left out: {spec.left_out}"
     elif not images:
         reason = "prepared, not measured"
     else:

@@ -174,7 +174,7 @@ def dataset_departures(dataset: Dataset) -> tuple[str, ...]:
     """How the images are fewer than, or other than, the published dataset's."""
     manifest = dataset.manifest
     if dataset.stand_in:
-        images = manifest.count if manifest else dataset.spec.num_images
+        images = manifest.count if manifest else dataset.spec.drawn or dataset.spec.num_images
         number = f"{images:,} images" if images is not None else "images"
         return (f"{number} drawn by msgbench in place of {dataset.spec.name}",)
     if manifest is not None and manifest.count < manifest.source.expected_count:

@@ -49,6 +49,8 @@ class Benchmark:
     """What Slurm jobs ask for, the tier's overlay laid over."""
     published: Mapping[str, ExperimentSpec] = field(default_factory=dict)
     """The experiments as config.yaml's base has them, without the tier's overlay, where that is complete."""
+    allow_missing: bool = False
+    """Whether a target may end well although datasets are left out."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """What was changed of the config file for this benchmark, as a nested mapping."""
 
@@ -88,6 +90,36 @@ class Benchmark:
         return tuple(
             dict.fromkeys(name for table in chosen for name in self.tables[table].experiments)
         )
+
+    def left_out(self, tables: Iterable[str] | None = None) -> dict[str, str]:
+        """Datasets of `tables` (None: those of `all`) that are not configured, and why, in order of first use."""
+        reasons = {name: self.datasets[name].left_out for name in self.table_datasets(tables)}
+        return {name: reason for name, reason in reasons.items() if reason is not None}
+
+    def planned_experiments(self, tables: Iterable[str] | None = None) -> tuple[str, ...]:
+        """`table_experiments` without those whose dataset is left out."""
+        names = self.table_experiments(tables)
+        return tuple(name for name in names if self.experiments[name].dataset.left_out is None)
+
+    def planned_datasets(self, tables: Iterable[str] | None = None) -> tuple[str, ...]:
+        """`table_datasets` without those that are left out."""
+        names = self.table_datasets(tables)
+        return tuple(name for name in names if self.datasets[name].left_out is None)
+
+    def left_out_sentences(self, tables: Iterable[str] | None = None) -> list[str]:
+        """One sentence for each dataset that is left out: why, and what of `tables` is not made for it."""
+        chosen = self.tables_of_all() if tables is None else tuple(tables)
+        sentences = []
+        for name, reason in self.left_out(chosen).items():
+            missing = [
+                e
+                for e in self.table_experiments(chosen)
+                if self.experiments[e].dataset.name == name
+            ]
+            shown = [table for table in chosen if name in self.table_datasets([table])]
+            number = f"{len(missing)} experiment{'s' if len(missing) != 1 else ''}"
+            sentences.append(f"{name} is left out ({number} of {', '.join(shown)}): {reason}")
+        return sentences
 
     def table_datasets(self, tables: Iterable[str] | None = None) -> tuple[str, ...]:
         """Datasets that experiments and real-images rows of `tables` (None: those of `all`) need, in order."""
@@ -256,6 +288,7 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         results=document.results,
         launcher=document.launcher,
         accept_gpu_hours=document.accept_gpu_hours,
+        allow_missing=document.allow_missing,
         weights=document.weights,
         datasets=datasets,
         experiments=experiments,

@@ -165,6 +165,10 @@ class Document(Spec):
         ge=0,
         description="GPU-hours you accept to spend; the paper tier starts only when this covers its estimate",
     )
+    allow_missing: bool = Field(
+        default=False,
+        description="end well although datasets are left out that are not configured: the rest is made in any case",
+    )
     weights: WeightsSpec = Field(default_factory=WeightsSpec)
     datasets: dict[Name, DatasetLayer]
     defaults: DefaultsLayer

@@ -12,7 +12,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from msgbench.config.base import Spec, check_resolution, fingerprint_of
+from msgbench.config.base import Spec, fingerprint_of
+from msgbench.config.dataset import DATASET_FORMAT as DATASET_FORMAT
+from msgbench.config.dataset import UNBUILT_SOURCES as UNBUILT_SOURCES
+from msgbench.config.dataset import DatasetSpec as DatasetSpec
+from msgbench.config.dataset import leave_out_defaults
 from msgbench.config.growing import GrowingSpec
 from msgbench.config.keep import as_words, check_words
 from msgbench.config.model import ModelSpec
@@ -24,77 +28,9 @@ from msgbench.units import kimg_to_nimg
 # Bumped by hand when the same spec would give other bits: it is part of every fingerprint, so that
 # a changed format is a new run folder and never overwrites what cost compute time.
 TRAINING_FORMAT = 2
-DATASET_FORMAT = 1
 
 Tier = Literal["smoke", "mini", "paper"]
 TIERS: tuple[Tier, ...] = ("smoke", "mini", "paper")
-
-Source = Literal[
-    "embedded",
-    "cifar10",
-    "oxford_flowers",
-    "indian_celebs",
-    "lsun_churches",
-    "celeba_hq",
-    "ffhq",
-    "celeba",
-    "lsun_bedrooms",
-]
-# Recipes that experiments name and plan with; reading their images is refused in one sentence.
-UNBUILT_SOURCES = (
-    "oxford_flowers",
-    "indian_celebs",
-    "lsun_churches",
-    "celeba_hq",
-    "ffhq",
-    "celeba",
-    "lsun_bedrooms",
-)
-
-
-class DatasetSpec(Spec):
-    """One dataset: where its images come from and how they are used in training."""
-
-    name: str = Field(description="the dataset's key under `datasets` in config.yaml")
-    source: Source = Field(
-        description="recipe that reads the images: `cifar10` (official binary or python form, "
-        "tarball or folder, or a folder of images) or `embedded` (drawn by msgbench itself, a stand-in); "
-        f"{', '.join(UNBUILT_SOURCES)} are declared, but not built yet"
-    )
-    path: str | None = Field(
-        default=None, description="where your copy of the dataset lies; not part of any fingerprint"
-    )
-    resolution: int = Field(
-        description="side of the square images in pixels, a power of two, 8 to 1024"
-    )
-    split: Literal["train", "test", "all"] = Field(
-        default="train",
-        description="which images of the source; `all` (of CIFAR-10) is train, then test: the 60K of the paper",
-    )
-    num_images: int | None = Field(
-        default=None, ge=1, description="use only the first so many images; empty = all of them"
-    )
-    mirror: bool = Field(description="flip each training image left-right with probability 1/2")
-
-    @model_validator(mode="after")
-    def _check(self) -> DatasetSpec:
-        check_resolution(self.resolution)
-        if self.source == "cifar10" and self.resolution != 32:
-            raise ValueError(
-                f"resolution {self.resolution} does not fit source cifar10; allowed: 32"
-            )
-        # A stand-in is drawn for whatever split is asked for.
-        if self.split == "all" and self.source not in ("cifar10", "embedded"):
-            raise ValueError(f"split all does not fit source {self.source}; allowed: train, test")
-        if self.source == "embedded" and self.num_images is None:
-            raise ValueError("num_images is required for source embedded: how many images to draw")
-        return self
-
-    @property
-    def fingerprint(self) -> str:
-        """Fingerprint of the recipe (not of the pixels: that one stands in the store's manifest)."""
-        payload = self.model_dump(mode="json", exclude={"path", "mirror"})
-        return fingerprint_of({"format": DATASET_FORMAT, "dataset": payload})
 
 
 class TrainingSpec(Spec):
@@ -256,7 +192,7 @@ class ExperimentSpec(Spec):
                 "method": True,
                 "evaluation": True,
                 "seeds": True,
-                "dataset": {"path"},
+                "dataset": {"path", "accept_terms"},
                 "growing": {"recipe"},
             },
         )
@@ -270,6 +206,7 @@ def _leave_out_later_fields(payload: dict[str, Any]) -> None:
     So that a version that can do more does not train anew what is finished. A value that was no choice before
     (`growing`, `style_mixing`, D's pooling of each family) is one of these.
     """
+    leave_out_defaults(payload["dataset"])
     model, loss = payload["model"], payload["loss"]
     if payload["growing"] is None:
         del payload["growing"], model["growing"]

@@ -6,9 +6,11 @@ in prepare.json beside it.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from msgbench.config import fingerprint_of
@@ -18,8 +20,12 @@ from msgbench.errors import DatasetError
 RULE_VERSION = 1
 
 IMAGES_NPY = "images.npy"
+IMAGES_ZIP = "images.zip"
+IMAGES_TSV = "images.tsv"
 LABELS_NPY = "labels.npy"
 PREPARE_JSON = "prepare.json"
+
+_NPY_HEADER_BYTES = 128
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 PerChannel = Annotated[tuple[float, float, float], Field(strict=False)]
@@ -45,6 +51,30 @@ Files = Annotated[tuple[FileFact, ...], Field(strict=False)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
+class Packing(_Part):
+    """How photographs became the images of a store; stores of images that are kept as published have none.
+
+    `images.tsv` names, for each image, its pixels' sha256, its source file and the rules that changed it.
+    """
+
+    recipe_fingerprint: Sha256 = Field(description="of the dataset's spec")
+    storage: Literal["npy", "zip"] = Field(
+        description="images.npy (raw pixels) or images.zip (PNG files, as StyleGAN's tools read them)"
+    )
+    decoding_version: int = Field(description="of the rules between a file and its pixels")
+    fit: str = Field(
+        description="stretch, crop (the square in the middle), or the window that is cut out"
+    )
+    resize: str = Field(
+        description="filter of Pillow, where a resolution other than the file's was asked for"
+    )
+    libraries: dict[str, str] = Field(description="what decoded and resized")
+    changes: dict[str, int] = Field(description="images that a rule changed, by rule")
+    licence: str
+    terms: str | None = Field(description="terms of use of the publisher; None: none stated")
+    accept_terms: bool = Field(description="whether the user accepted them")
+
+
 class SourceFacts(_Part):
     """What the images were made from: the recipe and the publisher's files."""
 
@@ -54,7 +84,9 @@ class SourceFacts(_Part):
     archive: FileFact | None = Field(description="the archive that held the files, if any")
     files: Files
     count: int = Field(ge=0, description="images of this split in the source")
-    expected_count: int = Field(ge=0, description="images of this split as published")
+    expected_count: int = Field(
+        ge=0, description="images of this split as published; of any folder: as many as it holds"
+    )
     lossy: bool = Field(
         default=False,
         description="true: some files were JPEG, whose pixels are not exactly the published ones",
@@ -75,17 +107,23 @@ class Manifest(_Part):
     complete: bool = Field(description="whether the source held as many images as published")
     mean: PerChannel = Field(description="per channel, of pixel / 255")
     std: PerChannel = Field(description="per channel, of pixel / 255, population")
-    images_sha256: Sha256 = Field(description="of the pixel bytes alone, row by row, RGB")
+    images_sha256: Sha256 = Field(
+        description="of the pixel bytes alone, row by row, RGB; of photographs: of the sha256 of each image's "
+        "pixels, one after the other"
+    )
     labels_sha256: Sha256 | None
     label_names: Names | None
     files: Files = Field(description="the store's own files")
     source: SourceFacts
     rule_version: int
     fingerprint: Sha256 = Field(description="of the content: resolution, images and labels")
+    packing: Packing | None = Field(default=None, description="of photographs alone")
 
     def to_json(self) -> bytes:
         """The bytes of manifest.json."""
-        return (self.model_dump_json(by_alias=True, indent=2) + "\n").encode()
+        # Left out rather than empty: stores from before it have no such entry, and are made byte for byte again.
+        without = {"packing"} if self.packing is None else None
+        return (self.model_dump_json(by_alias=True, indent=2, exclude=without) + "\n").encode()
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -113,6 +151,19 @@ class Manifest(_Part):
         return manifest
 
 
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """The first 128 bytes of a .npy file (format 1.0) of uint8 in C order.
+
+    Written here, because NumPy's own padding has changed between versions and the file's sha256 stands
+    in the manifest.
+    """
+    fields = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape!r}, }}"
+    room = _NPY_HEADER_BYTES - 10
+    return (
+        b"\x93NUMPY\x01\x00" + room.to_bytes(2, "little") + fields.ljust(room - 1).encode() + b"\n"
+    )
+
+
 def content_fingerprint(
     count: int, resolution: int, images_sha256: str, labels_sha256: str | None
 ) -> str:
@@ -131,3 +182,14 @@ def content_fingerprint(
             "labels": labels_sha256,
         }
     )
+
+
+def moments(
+    sums: np.ndarray, squares: np.ndarray, n: int
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and population standard deviation per channel of pixel / 255, from exact integer sums of n pixels."""
+    mean, std = [], []
+    for s, q in zip(sums.tolist(), squares.tolist(), strict=True):
+        mean.append(s / (n * 255))
+        std.append(math.sqrt((n * q - s * s) / (n * n)) / 255)
+    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])

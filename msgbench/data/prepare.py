@@ -2,65 +2,74 @@
 
 The store is built in a hidden folder inside its place, which is renamed when all bytes are on the disk;
 only then is an earlier store replaced, manifest.json last. Killed at any moment, what lies there is
-the earlier store, or nothing, or a finished build that the next call puts in place.
+the earlier store, or nothing, or a finished build that the next call puts in place. Photographs, which may take
+hours, are built in a folder that the next call goes on with (packing.py).
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from msgbench.config import DatasetSpec
+from msgbench.config.dataset import PHOTOGRAPHS
 from msgbench.console import Progress, say
 from msgbench.data.manifest import (
     IMAGES_NPY,
+    IMAGES_TSV,
+    IMAGES_ZIP,
     LABELS_NPY,
     PREPARE_JSON,
     RULE_VERSION,
     FileFact,
     Manifest,
     content_fingerprint,
+    moments,
+    npy_header,
 )
+from msgbench.data.photograph_store import PhotographStore
+from msgbench.data.pool import MOST_WORKERS, cores
 from msgbench.data.sources import open_source, recipe_version, source_changed
 from msgbench.data.sources.base import Source
+from msgbench.data.sources.photographs import DECODING_VERSION
 from msgbench.data.store import Store
 from msgbench.errors import DatasetError
 from msgbench.layout import MANIFEST_JSON
 from msgbench.locks import FolderLock
 from msgbench.records import atomic_file, provenance, sha256_file, write_json
 
-_BUILDING, _READY = ".building", ".ready"
-_NPY_HEADER_BYTES = 128
+_BUILDING, _PARTIAL, _READY = ".building", ".partial", ".ready"
 _IMAGES_AT_ONCE = 256
+_TOLD_BYTES = 2**30  # from here on a person wants to know before it begins
 _SPARE_BYTES = 2**20  # for manifest, record and the file system's own needs
 
 
-def prepare(spec: DatasetSpec, store_dir: Path) -> Manifest:
+def prepare(spec: DatasetSpec, store_dir: Path, workers: int | None = None) -> Manifest:
     """Make the store that `spec` asks for in `store_dir`, or return at once when it is there.
 
-    A second call beside a living one waits for it. Raises DatasetError when the source is missing,
-    truncated, corrupt, another dataset or smaller than `spec.num_images`, or when the disk is too small;
-    nothing half-written stays, and an earlier store is kept until the new one is complete.
+    A second call beside a living one waits for it. Photographs are decoded by `workers` processes (None: as many
+    as there are cores, at most MOST_WORKERS); their number changes no byte. Raises DatasetError when the source is
+    missing, truncated, corrupt, another dataset or smaller than `spec.num_images`, or when the disk is too small;
+    nothing half-written counts as a store, and an earlier store is kept until the new one is complete.
     """
     finished = _finished(spec, store_dir)
     if finished is not None:
         return finished
     # Opened before anything is created: a wrong source leaves no trace.
-    source = _open(spec)
-    _check_disk(spec, source, store_dir)
+    make = _maker(spec, store_dir, workers)
     try:
         with FolderLock(store_dir, "prepare", wait=True):
             _tidy(store_dir)
             manifest = _finished(spec, store_dir)  # by whoever was here before us
             if manifest is None:
-                manifest = _make(spec, source, store_dir)
+                manifest = make()
     except OSError as error:
         raise DatasetError(
             f"{error.filename or store_dir}: cannot be written ({error.strerror})"
@@ -78,6 +87,29 @@ def prepare(spec: DatasetSpec, store_dir: Path) -> Manifest:
     return manifest
 
 
+def _maker(spec: DatasetSpec, store_dir: Path, workers: int | None) -> Callable[[], Manifest]:
+    """What makes the store, once its folder is locked; the source is opened and the disk is looked at."""
+    if spec.source not in PHOTOGRAPHS:
+        source = _open(spec)
+        _require_disk(store_dir, _size(spec, source))
+        return lambda: _make(spec, source, store_dir)
+    photographs = PhotographStore.open(spec, min(workers or cores(), MOST_WORKERS))
+
+    def make() -> Manifest:
+        began = time.monotonic()
+        partial = store_dir / _PARTIAL
+        photographs.locate(partial)
+        _require_disk(store_dir, photographs.bytes_to_write(partial), photographs.count)
+        manifest = photographs.build(partial)
+        _put_in_place(spec, manifest, partial, store_dir, began)
+        return manifest
+
+    if not photographs.drawn:
+        # Known before anything is created, where it does not have to be unpacked first.
+        _require_disk(store_dir, photographs.bytes_to_write(store_dir / _PARTIAL))
+    return make
+
+
 def _make(spec: DatasetSpec, source: Source, store_dir: Path) -> Manifest:
     """Build the store beside an earlier one, then put it in its place."""
     began = time.monotonic()
@@ -85,21 +117,28 @@ def _make(spec: DatasetSpec, source: Source, store_dir: Path) -> Manifest:
     try:
         building.mkdir()
         manifest = _build(spec, source, building)
-        content = manifest.to_json()
-        record = {
-            "schema": "msgbench.prepare/1",
-            "dataset": spec.name,
-            "path": spec.path,
-            "manifest_sha256": hashlib.sha256(content).hexdigest(),
-            "provenance": provenance(seconds=time.monotonic() - began),
-        }
-        write_json(building / PREPARE_JSON, record)
-        _write_bytes(building / MANIFEST_JSON, content)
-        os.rename(building, store_dir / _READY)
+        _put_in_place(spec, manifest, building, store_dir, began)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    _publish(store_dir)
     return manifest
+
+
+def _put_in_place(
+    spec: DatasetSpec, manifest: Manifest, building: Path, store_dir: Path, began: float
+) -> None:
+    """Add manifest and record to a finished build and make it the store."""
+    content = manifest.to_json()
+    record = {
+        "schema": "msgbench.prepare/1",
+        "dataset": spec.name,
+        "path": spec.path,
+        "manifest_sha256": hashlib.sha256(content).hexdigest(),
+        "provenance": provenance(seconds=time.monotonic() - began),
+    }
+    write_json(building / PREPARE_JSON, record)
+    _write_bytes(building / MANIFEST_JSON, content)
+    os.rename(building, store_dir / _READY)
+    _publish(store_dir)
 
 
 def _finished(spec: DatasetSpec, store_dir: Path) -> Manifest | None:
@@ -119,6 +158,10 @@ def _finished(spec: DatasetSpec, store_dir: Path) -> Manifest | None:
         and manifest.source.recipe == spec.source
         and manifest.source.recipe_version == recipe_version(spec.source)
     )
+    if manifest.packing is not None:
+        asked = (spec.fingerprint, DECODING_VERSION)
+        packing = manifest.packing
+        matches = matches and asked == (packing.recipe_fingerprint, packing.decoding_version)
     return manifest if matches and not source_changed(spec, manifest.source) else None
 
 
@@ -137,9 +180,14 @@ def _count(spec: DatasetSpec, source: Source) -> int:
     return source.count if spec.num_images is None else spec.num_images
 
 
-def _check_disk(spec: DatasetSpec, source: Source, store_dir: Path) -> None:
-    """Raise DatasetError unless the store fits on the disk, beside an earlier one."""
-    needed = _count(spec, source) * (spec.resolution * spec.resolution * 3 + 1) + _SPARE_BYTES
+def _size(spec: DatasetSpec, source: Source) -> int:
+    """Bytes of the store."""
+    return _count(spec, source) * (spec.resolution * spec.resolution * 3 + 1)
+
+
+def _require_disk(store_dir: Path, needed: int, images: int | None = None) -> None:
+    """Raise DatasetError unless so many bytes fit on the disk, beside an earlier store; tell it of many images."""
+    needed += _SPARE_BYTES
     place = store_dir.absolute()
     while not place.exists():
         place = place.parent
@@ -147,6 +195,10 @@ def _check_disk(spec: DatasetSpec, source: Source, store_dir: Path) -> None:
     if free < needed:
         raise DatasetError(
             f"{store_dir}: needs {needed / 1e6:.1f} MB, its disk has {free / 1e6:.1f} MB free"
+        )
+    if images is not None and needed > _TOLD_BYTES:
+        say(
+            f"{store_dir}: {images:,} images, about {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free"
         )
 
 
@@ -165,11 +217,13 @@ def _publish(store_dir: Path) -> None:
     content = (ready / MANIFEST_JSON).read_bytes()
     # From here until its return there is no manifest, so nobody takes old and new files for one store.
     (store_dir / MANIFEST_JSON).unlink(missing_ok=True)
-    for name in (IMAGES_NPY, LABELS_NPY, PREPARE_JSON):
+    manifest = Manifest.read(ready / MANIFEST_JSON)
+    own = {fact.name for fact in manifest.files} | {PREPARE_JSON}
+    for name in (IMAGES_NPY, IMAGES_ZIP, IMAGES_TSV, LABELS_NPY, PREPARE_JSON):
         if (ready / name).exists():
             os.replace(ready / name, store_dir / name)
-    if Manifest.read(ready / MANIFEST_JSON).labels_sha256 is None:
-        (store_dir / LABELS_NPY).unlink(missing_ok=True)  # of an earlier store
+        elif name not in own:
+            (store_dir / name).unlink(missing_ok=True)  # of an earlier store
     with atomic_file(store_dir / MANIFEST_JSON) as file:
         file.write(content)
     shutil.rmtree(ready)
@@ -214,7 +268,7 @@ def _build(spec: DatasetSpec, source: Source, folder: Path) -> Manifest:
         names.append(LABELS_NPY)
     facts = source.facts()
     digest = pixels_digest.hexdigest()
-    mean, std = _moments(sums, squares, count * side * side)
+    mean, std = moments(sums, squares, count * side * side)
     return Manifest(
         name=spec.name,
         split=spec.split,
@@ -233,30 +287,6 @@ def _build(spec: DatasetSpec, source: Source, folder: Path) -> Manifest:
         rule_version=RULE_VERSION,
         fingerprint=content_fingerprint(count, side, digest, labels_digest),
     )
-
-
-def npy_header(shape: tuple[int, ...]) -> bytes:
-    """The first 128 bytes of a .npy file (format 1.0) of uint8 in C order.
-
-    Written here, because NumPy's own padding has changed between versions and the file's sha256 stands
-    in the manifest.
-    """
-    fields = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape!r}, }}"
-    room = _NPY_HEADER_BYTES - 10
-    return (
-        b"\x93NUMPY\x01\x00" + room.to_bytes(2, "little") + fields.ljust(room - 1).encode() + b"\n"
-    )
-
-
-def _moments(
-    sums: np.ndarray, squares: np.ndarray, n: int
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and population standard deviation per channel of pixel / 255, from exact integer sums."""
-    mean, std = [], []
-    for s, q in zip(sums.tolist(), squares.tolist(), strict=True):
-        mean.append(s / (n * 255))
-        std.append(math.sqrt((n * q - s * s) / (n * n)) / 255)
-    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
 
 
 def _fact(path: Path) -> FileFact:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from msgbench.data.store import Images
 from msgbench.seeding import derive_seed
 
 PIXEL_GAUSSIAN = "pixel-gaussian"
@@ -54,7 +55,7 @@ class PixelGaussian:
 
     def __init__(
         self,
-        images: NDArray[np.uint8],
+        images: Images,
         count: int,
         seed: int,
         device: str | torch.device = "cpu",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from msgbench.data.check import check, copies, digests_of, shared
+from msgbench.data.check import check
+from msgbench.data.findings import copies, digests_of, shared
 from msgbench.data.prepare import prepare
 from msgbench.errors import DatasetError
 from msgbench.layout import Layout

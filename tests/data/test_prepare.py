@@ -266,7 +266,7 @@ def test_stopped_by_the_keyboard_nothing_half_written_stays(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(prepare_module, "_moments", interrupted)
+        patched.setattr(prepare_module, "moments", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare(drawn_spec(40), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".prepare.lock"}

@@ -314,7 +314,7 @@ CASES = [
     (
         "all images of what is published in one split",
         {"tier": "paper", "datasets": {"ffhq": {"split": "all"}}},
-        "datasets.ffhq: split all does not fit source ffhq; allowed: train, test",
+        "datasets.ffhq: split all does not fit source ffhq; allowed: train",
     ),
     (
         "two ways to average",

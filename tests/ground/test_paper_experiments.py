@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from msgbench.config import UNBUILT_SOURCES, Benchmark, ExperimentSpec, load_benchmark
+from msgbench.config.dataset import PHOTOGRAPHS
 from msgbench.reference import rows_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,8 +135,11 @@ def test_the_group_of_techniques_is_outside_all() -> None:
 @pytest.mark.parametrize("tier", ["smoke", "mini", "paper"])
 def test_every_tier_resolves_and_smoke_alone_has_stand_ins(tier: str) -> None:
     resolved = benchmark(tier)
-    sources = {dataset.source for dataset in resolved.datasets.values()}
-    assert sources == ({"embedded"} if tier == "smoke" else {"cifar10", *UNBUILT_SOURCES})
+    stand_ins = {name for name, dataset in resolved.datasets.items() if dataset.is_stand_in}
+    assert stand_ins == (set(resolved.datasets) if tier == "smoke" else set())
+    if tier != "smoke":
+        sources = {dataset.source for dataset in resolved.datasets.values()}
+        assert sources == {"cifar10", *PHOTOGRAPHS, *UNBUILT_SOURCES} - {"folder"}
     names = {name for table in resolved.tables.values() for name in table.experiments}
     outside = {"cifar10-five-minutes", "cifar10-first-training", "celeba-hq-progan-authors"}
     assert names | outside == set(resolved.experiments)

@@ -209,12 +209,23 @@ def require_leave():
     """Say what this start costs; refuse it while that is not accepted, or weights that it needs are not there."""
     work = workload()
     print(announcement(work), file=sys.stderr)
+    tell_what_is_left_out()
     try:
         require_accepted(work)
         for extractor in sorted({get_protocol(name).extractor for name in protocols_to_measure()}):
             resolve_weights(extractor, benchmark.weights.model_dump())
     except MsgbenchError as error:
         raise WorkflowError(str(error))
+
+
+def tell_what_is_left_out():
+    """One line for each dataset of the asked targets that is not configured."""
+    asked = {job.rule.name for job in workflow.dag.jobs}.intersection(MADE_BY)
+    tables = []
+    for target in asked:
+        tables += MADE_BY[target][1] or benchmark.tables_of_all()
+    for sentence in benchmark.left_out_sentences(dict.fromkeys(tables)):
+        print(sentence, file=sys.stderr)
 
 
 class SeenErrors(logging.Handler):
@@ -230,6 +241,7 @@ def announce_dry_run(errors):
     """`onstart` is not called in a dry run: its line comes after Snakemake's last one, if that is no error."""
     if workflow.dryrun and workflow.dag is not None and not errors.any:
         print(announcement(workload()), file=sys.stderr)
+        tell_what_is_left_out()
 
 
 if workflow.is_main_process:
@@ -238,16 +250,31 @@ if workflow.is_main_process:
     atexit.register(announce_dry_run, seen_errors)
 
 
+# Datasets that are left out.
+
+# What a target makes, by its name: the error about what it leaves out comes after all of it.
+MADE_BY = {}
+
+
+def all_of(target, made, tables=None):
+    """`made` by `target` and, where a dataset of `tables` (None: those of `all`) is left out, the error that says so."""
+    MADE_BY[target] = (made, tables)
+    if benchmark.allow_missing or not benchmark.left_out(tables):
+        return made
+    return [*made, str(layout.left_out(target))]
+
+
 # What tables and figures show.
 
 
 def experiments_of(table):
-    return benchmark.table_experiments([table])
+    """Experiments that `table` shows, but those whose dataset is left out."""
+    return benchmark.planned_experiments([table])
 
 
 def datasets_of(table):
-    """Datasets that `table` shows: as real images, or as what its experiments are trained on."""
-    return benchmark.table_datasets([table])
+    """Datasets that `table` shows, as real images or as what its experiments are trained on, but those left out."""
+    return benchmark.planned_datasets([table])
 
 
 def real_protocols(dataset):
@@ -277,11 +304,18 @@ def published_from(wildcards):
     """What an experiment is published from; refuses drawn images before anything is trained."""
     name = wildcards.experiment
     dataset = benchmark.experiments[name].dataset
-    if dataset.source == "embedded":
+    if dataset.is_stand_in:
         raise WorkflowError(
             f"{name}: is published only on real images; name your copy at datasets.{dataset.name}.path"
         )
     return in_runs(EVALUATE_JSON, [name]) + in_store(REAL_JSON, [dataset.name])
+
+
+def layer_tables():
+    """Tables 6 and 7, in both forms."""
+    return [
+        file for name in LAYER_TABLES for file in (layout.table_csv(name), layout.table_md(name))
+    ]
 
 
 def drawn_for(table):

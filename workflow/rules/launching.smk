@@ -11,6 +11,7 @@ import sys
 from snakemake.common.tbdstring import TBDString
 from snakemake.exceptions import WorkflowError
 
+from msgbench.config.dataset import PHOTOGRAPHS
 from msgbench.config.document import known_launcher
 from msgbench.config.sentences import nearest
 from msgbench.errors import MsgbenchError
@@ -61,6 +62,13 @@ def threads_of(rule):
         return 1 if is_submitted(rule) else experiment_of(wildcards).training.num_threads
 
     return threads
+
+
+def threads_to_prepare(wildcards):
+    """Cores of this machine that packing a dataset takes: all for a copy of yours, one for the rest."""
+    spec = dataset_of(wildcards)
+    busy = spec.source in PHOTOGRAPHS and not spec.is_stand_in and not is_submitted("prepare")
+    return workflow.cores if busy else 1
 
 
 # Resources.

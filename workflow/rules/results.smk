@@ -3,14 +3,17 @@
 
 rule tables:
     input:
-        [layout.table_csv(table) for table in benchmark.tables_of_all()],
+        all_of("tables", [layout.table_csv(table) for table in benchmark.tables_of_all()]),
     message:
         "target tables"
 
 
 rule figures:
     input:
-        [layout.figure(figure) for figure in figures_of(benchmark, benchmark.tables_of_all())],
+        all_of(
+            "figures",
+            [layout.figure(figure) for figure in figures_of(benchmark, benchmark.tables_of_all())],
+        ),
     message:
         "target figures"
 
@@ -83,8 +86,8 @@ for name in benchmark.tables:
 
 rule report:
     input:
-        rules.tables.input,
-        rules.figures.input,
+        MADE_BY["tables"][0],
+        MADE_BY["figures"][0],
     output:
         layout.report_html,
     log:
@@ -152,7 +155,7 @@ for name in benchmark.tables:
         name:
             name
         input:
-            layout.table_csv(name),
+            all_of(name, [layout.table_csv(name)], [name]),
         message:
             "target {rule}"
 

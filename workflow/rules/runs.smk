@@ -5,8 +5,8 @@
 # that at what is missing when a spec is all that it has to make again.
 rule runs:
     input:
-        in_runs(SPEC_JSON, benchmark.table_experiments()),
-        in_runs(TRAIN_JSON, benchmark.table_experiments()),
+        in_runs(SPEC_JSON, benchmark.planned_experiments()),
+        all_of("runs", in_runs(TRAIN_JSON, benchmark.planned_experiments())),
     message:
         "target runs"
 

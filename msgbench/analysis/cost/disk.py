@@ -137,5 +137,5 @@ def _store(dataset: DatasetSpec, layout: Layout) -> tuple[int, int]:
         manifest = Manifest.read(path)
         return manifest.count, sum(fact.bytes for fact in manifest.files)
     published = _PUBLISHED_IMAGES.get((dataset.source, dataset.split))
-    count = min(n for n in (dataset.num_images, published) if n is not None)
+    count = min(n for n in (dataset.num_images, dataset.drawn, published) if n is not None)
     return count, count * (dataset.resolution**2 * RGB_CHANNELS + 1)

@@ -632,7 +632,7 @@ def _other_figure(plot: Plot, run: Run) -> PageFigure:
 def _other_command(run: Run, changes: Mapping[str, Any]) -> Command:
     dataset = run.plan.spec.dataset
     title = "This run, trained and measured"
-    if dataset.source != "embedded" and not _names_path(changes, dataset.name):
+    if not dataset.is_stand_in and not _names_path(changes, dataset.name):
         changes = merge(dict(changes), own_copy(dataset.name))
         title += f"; {PATH_PLACEHOLDER} is your copy of {dataset.name}"
     return Command(title, (workflow_command(run.plan.experiment, changes),))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgbench.config import UNBUILT_SOURCES, DatasetSpec
+from msgbench.config.dataset import PHOTOGRAPHS
 from msgbench.data.manifest import SourceFacts
-from msgbench.data.sources import cifar10, embedded
+from msgbench.data.sources import cifar10, collection, embedded, flowers, lsun
 from msgbench.data.sources.base import SPLITS, Source, Split
+from msgbench.data.sources.collection import Collection
 from msgbench.errors import DatasetError
 
 
 def open_source(spec: DatasetSpec) -> Source:
-    """The images that `spec` asks for, read and checked; raises DatasetError.
+    """The images of CIFAR-10 or the drawn ones, as `spec` asks for them, read and checked; raises DatasetError.
 
     A source that opens is whole: whatever is wrong with the publisher's files is found here, before
     anything is written.
@@ -19,6 +23,34 @@ def open_source(spec: DatasetSpec) -> Source:
     if spec.source == "cifar10":
         return cifar10.open_cifar10(spec)
     return embedded.open_embedded(spec)
+
+
+def open_photographs(spec: DatasetSpec) -> Collection:
+    """The photographs that `spec` asks for, found and listed; raises DatasetError. They are read when packed."""
+    _require_built(spec)
+    forms = forms_of(spec)
+    if not spec.path:
+        raise DatasetError(f"datasets.{spec.name}.path: is not set; allowed: {forms}")
+    path = Path(spec.path).expanduser()
+    try:
+        if not path.exists():
+            raise DatasetError(f"{path}: does not exist; datasets.{spec.name}.path allows {forms}")
+        if not (path.is_file() or path.is_dir()):
+            raise DatasetError(f"{path}: is neither a file nor a folder; expected {forms}")
+        if spec.source == "oxford_flowers":
+            return flowers.open_flowers(path)
+        if spec.source in lsun.CATEGORIES:
+            return lsun.open_lsun(spec, path)
+        return collection.open_collection(spec, path)
+    except OSError as error:
+        raise DatasetError(f"{error.filename or path}: cannot be read ({error.strerror})") from None
+
+
+def forms_of(spec: DatasetSpec) -> str:
+    """In which forms photographs are taken, as the end of a sentence."""
+    if spec.source == "oxford_flowers":
+        return flowers.FORMS
+    return lsun.forms_of(spec) if spec.source in lsun.CATEGORIES else collection.FORMS[spec.source]
 
 
 def splits_at(spec: DatasetSpec) -> tuple[Split, ...]:
@@ -39,14 +71,26 @@ def _require_built(spec: DatasetSpec) -> None:
 
 def recipe_version(source: str) -> int:
     """The version of the recipe by its name in the config."""
+    if source in PHOTOGRAPHS:
+        return collection.RECIPE_VERSION
     return {"cifar10": cifar10.RECIPE_VERSION, "embedded": embedded.RECIPE_VERSION}[source]
 
 
 def source_changed(spec: DatasetSpec, facts: SourceFacts) -> bool:
-    """Whether the files at `spec.path` are visibly not those of `facts` (sizes only, nothing is read).
+    """Whether the files at `spec.path` are visibly not those of `facts` (names and sizes only, nothing is read).
 
     False also when nothing is there: a store outlives the files it was made from.
     """
-    if spec.source != "cifar10" or spec.path is None:
+    if spec.path is None:
         return False
-    return cifar10.sizes_changed(spec, facts)
+    if spec.source == "cifar10":
+        return cifar10.sizes_changed(spec, facts)
+    if spec.source not in PHOTOGRAPHS or (
+        spec.source == "oxford_flowers" and Path(spec.path).is_file()
+    ):
+        return False
+    try:
+        found = open_photographs(spec)
+    except DatasetError:
+        return False  # nothing readable there (any more); the finished store is still what was asked for
+    return found.unpack is None and found.count != facts.count

@@ -43,8 +43,12 @@ class _StrictHeader(tarfile.TarInfo):
             raise tarfile.ReadError(str(error)) from None
 
 
-def read_tar(path: Path, wanted: Wanted | None, forms: str) -> dict[str, bytes | None]:
+def read_tar(
+    path: Path, wanted: Wanted | None, forms: str, honest: bool = False
+) -> dict[str, bytes | None]:
     """All regular members by name without folder: bytes of what is wanted, else None.
+
+    `honest`: members whose names lead out of the archive are refused, not only passed over.
 
     Compressed by gzip or not. The whole stream is read to its end, so that its checksum is checked. Raises
     DatasetError (with `forms` as what was expected) for what is truncated, damaged or no archive.
@@ -52,7 +56,7 @@ def read_tar(path: Path, wanted: Wanted | None, forms: str) -> dict[str, bytes |
     if path.stat().st_size == 0:
         raise DatasetError(f"{path}: is an empty file; expected {forms}")
     try:
-        return _read(path, wanted, forms)
+        return _read(path, wanted, forms, honest)
     except EOFError:
         raise DatasetError(
             f"{path}: ends in the middle of its data (a download that was cut off?); expected {forms}"
@@ -63,7 +67,7 @@ def read_tar(path: Path, wanted: Wanted | None, forms: str) -> dict[str, bytes |
         ) from None
 
 
-def _read(path: Path, wanted: Wanted | None, forms: str) -> dict[str, bytes | None]:
+def _read(path: Path, wanted: Wanted | None, forms: str, honest: bool) -> dict[str, bytes | None]:
     members: dict[str, bytes | None] = {}
     with contextlib.ExitStack() as opened:
         stream: IO[bytes] = opened.enter_context(path.open("rb"))
@@ -75,7 +79,12 @@ def _read(path: Path, wanted: Wanted | None, forms: str) -> dict[str, bytes | No
             tarfile.open(fileobj=stream, mode="r:", tarinfo=_StrictHeader)
         )
         for member in archive:
-            name = PurePosixPath(member.name).name
+            whole = PurePosixPath(member.name)
+            name = whole.name
+            if honest and (whole.is_absolute() or ".." in whole.parts):
+                raise DatasetError(
+                    f"{path} ({member.name}): names a place outside of the archive; nothing was unpacked"
+                )
             if not member.isfile():
                 continue
             if wanted is None or not wanted.pattern.fullmatch(name):

@@ -96,7 +96,7 @@ class ClassFolders:
                 _check_link(next(entry for entry in entries if entry.name == split), real_root)
         folder = root / split if splits else root
         by_class: dict[str, list[ImageFile]] = {}
-        for entry in _entries(folder, real_root):
+        for entry in entries_of(folder, real_root):
             if not entry.is_dir():
                 if _is_image_name(entry.name):
                     raise DatasetError(
@@ -152,7 +152,7 @@ def _alternating(classes: Iterable[list[ImageFile]]) -> list[ImageFile]:
 
 def _images_of_class(folder: Path, label: int, real_root: Path) -> list[ImageFile]:
     found = []
-    for entry in _entries(folder, real_root):
+    for entry in entries_of(folder, real_root):
         if entry.is_dir():
             raise DatasetError(f"{entry.path}: is a folder inside of a class; expected images only")
         if not entry.is_file():
@@ -166,7 +166,7 @@ def _images_of_class(folder: Path, label: int, real_root: Path) -> list[ImageFil
     return sorted(found, key=lambda file: natural_key(file.path.name))
 
 
-def _entries(folder: Path, real_root: Path) -> list[os.DirEntry[str]]:
+def entries_of(folder: Path, real_root: Path) -> list[os.DirEntry[str]]:
     """What lies in a folder, by name; raises DatasetError for a link that leads out of the tree or nowhere."""
     with os.scandir(folder) as entries:
         visible = sorted(

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
+from msgbench.data.sources import png
 from msgbench.errors import DatasetError
 
 SUFFIXES = (".png", ".bmp", ".webp", ".jpg", ".jpeg")
@@ -28,7 +29,6 @@ ALLOWED = "PNG, BMP, lossless WebP or JPEG"
 # Far more than uncompressed pixels with all their metadata need.
 _BYTES_PER_PIXEL, _BYTES_BESIDE = 32, 2**20
 
-_PNG_START = b"\x89PNG\r\n\x1a\n"
 _RGB_MODES = ("RGB", "P", "1", "L", "RGBA", "LA", "PA")
 
 
@@ -97,7 +97,7 @@ def _decode(raw: bytes, side: int) -> Decoded:
 
 def _kind(raw: bytes) -> str | None:
     """Pillow's name of the format, by the first bytes; None: none that is taken."""
-    if raw.startswith(_PNG_START):
+    if raw.startswith(png.START):
         return "PNG"
     if raw.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -108,18 +108,9 @@ def _kind(raw: bytes) -> str | None:
 
 def _check_png(raw: bytes) -> None:
     """Checksums of all chunks to the end mark, which Pillow does not look at, and the bit depth, which it hides."""
-    place = len(_PNG_START)
-    while True:
-        length, name = struct.unpack_from(">I4s", raw, place)
-        content = raw[place + 8 : place + 8 + length]
-        (checksum,) = struct.unpack_from(">I", raw, place + 8 + length)
-        if zlib.crc32(name + content) != checksum:
-            raise ValueError("wrong checksum")
+    for name, content in png.chunks(raw):
         if name == b"IHDR" and content[8] > 8:
             raise _Wrong(f"has {content[8]} bits a channel; expected 8")
-        if name == b"IEND":
-            return
-        place += 12 + length
 
 
 def _check_webp(raw: bytes, side: int) -> None:
