@@ -38,13 +38,15 @@ class Case(NamedTuple):
     published: str
     images: int
     """images of the published dataset of this kind, for which a time is computed"""
+    times: int = 1
+    """so many times as many images are packed: small ones are done before the processes have started"""
 
 
 CASES = (
     Case("1024 px PNG, kept as it is", 1024, ".png", 1024, "FFHQ", 70_000),
     Case("1024 px array, to PNG", 1024, ".npy", 1024, "CelebA-HQ", 30_000),
     Case("1024 px PNG, to 128 px", 1024, ".png", 128, "FFHQ at 128 px", 70_000),
-    Case("256 px JPEG, to 256 px", 256, ".jpg", 256, "LSUN churches", 126_227),
+    Case("256 px JPEG, to 256 px", 256, ".jpg", 256, "LSUN churches", 126_227, times=25),
 )
 
 
@@ -65,15 +67,16 @@ def bench_lines(images: int, workers: list[int], rounds: int) -> Iterator[str]:
     yield "| source | processes | images/s | times one | the whole of | takes |"
     yield "|---|---:|---:|---:|---|---:|"
     for case in CASES:
+        packed = images * case.times
         with tempfile.TemporaryDirectory(prefix="msgbench-bench-") as name:
-            raw = _write_raw(Path(name) / "raw", case, images)
+            raw = _write_raw(Path(name) / "raw", case, packed)
             best = dict.fromkeys(workers, math.inf)
             for _ in range(rounds):
                 for number in workers:
                     seconds = _pack(raw, case, Path(name) / "store", number)
                     best[number] = min(best[number], seconds)
         for number in workers:
-            rate = images / best[number]
+            rate = packed / best[number]
             ratio = best[workers[0]] / best[number]
             took = format_duration(case.images / rate)
             yield (

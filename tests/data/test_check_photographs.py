@@ -179,3 +179,13 @@ def test_a_contact_sheet_of_a_zip_store(tmp_path: Path) -> None:
     assert write_contact_sheet(Store.open(store), tmp_path / "sheet.png", 3) == 3
     sheet = np.asarray(Image.open(io.BytesIO((tmp_path / "sheet.png").read_bytes())))
     assert {0, 80, 160} <= set(np.unique(sheet))
+
+
+def test_bench_refuses_what_cannot_be_timed_and_times_the_rest() -> None:
+    from msgbench.data.bench import CASES, bench_lines
+
+    refused = CliRunner().invoke(app, ["data", "bench", "--images", "0"])
+    assert "--images: 0 is not allowed; allowed: a whole number from 1" in str(refused.exception)
+    lines = list(bench_lines(1, [1], 1))
+    assert [line.split(" | ")[0] for line in lines[2:6]] == [f"| {case.title}" for case in CASES]
+    assert all(float(line.split(" | ")[2].replace(",", "")) > 0 for line in lines[2:6])
