@@ -137,8 +137,9 @@ def test_the_stream_of_the_table_is_flipped_as_that_of_fid50k(
 
     generator = torch.Generator().manual_seed(0)
     count = 40
-    found = {name: {"features": torch.randn(count, 2, generator=generator)} for name in ("train", "mirrored", "test")}  # fmt: skip
-    once, mirrored, test = (found[name]["features"] for name in ("train", "mirrored", "test"))
+    once, mirrored, test = (torch.randn(count, 2, generator=generator) for _ in range(3))
+    sets = {"train": once, "mirrored": mirrored, "test": test}
+    found = {name: {"features": features} for name, features in sets.items()}
     seen = RealSet(drawn_store, 4 * count, mirror=True, seed=PROTOCOLS["fid50k"].seed)
     stream = torch.stack([
         (mirrored if flipped else once)[k % count] for k, flipped in enumerate(seen.flips())
