@@ -19,10 +19,13 @@ from typer.testing import CliRunner
 from msgbench.cli import app
 from msgbench.config import EmaSpec, ModelSpec
 from msgbench.data.store import Store
-from msgbench.errors import MsgbenchError
+from msgbench.errors import DatasetError, MsgbenchError
 from msgbench.metrics.evaluate_images import evaluate_images, evaluate_snapshot
+from msgbench.metrics.evaluate_real import evaluate_real
+from msgbench.metrics.fidelity import Extractor
 from msgbench.models.build import build_generator
 from msgbench.protocols import PROTOCOLS
+from msgbench.records import read_json
 from msgbench.snapshots import SnapshotMeta, save_snapshot
 
 COUNT = 60
@@ -353,58 +356,130 @@ ONE = (
 )
 
 
+OF_IMAGES = ["--images", "{folder}", "--protocols", "is60_test", "--out", "{out}"]
+OF_A_RUN = ["{folder}", "--store", "{folder}"]
+NOT_OF_A_RUN = "does not apply to a run directory; allowed with --real, --images, --snapshot"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ([], ONE),
         (["{folder}"], ONE),
         (["--images", "{folder}", "--snapshot", "{folder}"], ONE),
-        (["{folder}", "--store", "{folder}", "--real", "{folder}"], ONE),
+        ([*OF_A_RUN, "--real", "{folder}"], ONE),
         (["--images", "{folder}"], "--images: needs --protocols and --out, too"),
         (
             ["--snapshot", "x", "--protocols", "fid50k"],
             "--snapshot: needs --protocols and --out, too",
         ),
         (
-            ["--real", "{folder}", "--protocols", "is60_test", "--out", "r.json", "--tier", "big"],
+            ["--real", "{folder}", "--protocols", "is60_test", "--out", "{out}", "--tier", "big"],
             "--tier: 'big' is not allowed; allowed: smoke, mini, paper",
         ),
         (
-            [
-                "--images",
-                "{folder}",
-                "--protocols",
-                "is60_test",
-                "--out",
-                "r.json",
-                "--batch-size",
-                "0",
-            ],
+            [*OF_IMAGES, "--batch-size", "0"],
             "--batch-size: 0 is not allowed; allowed: a number from 1",
         ),
         (
-            [
-                "--images",
-                "{folder}",
-                "--protocols",
-                "is60_test",
-                "--out",
-                "r.json",
-                "--device",
-                "tpu",
-            ],
+            [*OF_IMAGES, "--device", "tpu"],
             "--device: 'tpu' is not allowed; allowed: auto, cpu, cuda",
         ),
         (
-            ["--snapshot", "none", "--protocols", "fid50k", "--out", "r.json"],
+            ["--snapshot", "none", "--protocols", "fid50k", "--out", "{out}"],
             "none: no such snapshot",
+        ),
+        # Options that say nothing about what is measured.
+        ([*OF_A_RUN, "--protocols", "is60_test"], f"--protocols: {NOT_OF_A_RUN}"),
+        ([*OF_A_RUN, "--out", "{out}"], f"--out: {NOT_OF_A_RUN}"),
+        ([*OF_A_RUN, "--mirror"], f"--mirror: {NOT_OF_A_RUN}"),
+        # The default, but given: it would be believed to count.
+        ([*OF_A_RUN, "--batch-size", "100"], f"--batch-size: {NOT_OF_A_RUN}"),
+        (
+            [*OF_A_RUN, "--tier", "paper"],
+            "--tier: does not apply to a run directory; allowed with --real",
+        ),
+        (
+            [*OF_A_RUN, "--copies"],
+            "--copies: does not apply to a run directory; allowed with --images",
+        ),
+        (
+            [*OF_IMAGES, "--live"],
+            "--live: does not apply to --images; allowed with a run directory",
+        ),
+        (
+            [*OF_IMAGES, "--test-store", "{folder}"],
+            "--test-store: does not apply to --images; allowed with --real",
+        ),
+        (
+            ["--snapshot", "x", "--protocols", "fid50k", "--out", "{out}", "--copies"],
+            "--copies: does not apply to --snapshot; allowed with --images",
+        ),
+        (
+            ["--real", "x", "--protocols", "fid50k", "--out", "{out}", "--store", "x"],
+            "--store: does not apply to --real; allowed with a run directory, --images, --snapshot",
+        ),
+        (
+            [*OF_IMAGES, "--mirror"],
+            "--mirror: says how the images of a store are flipped; name it, --store",
+        ),
+        # Lists of protocols.
+        (
+            ["--images", "{folder}", "--protocols", "is60_test, is60_test", "--out", "{out}"],
+            "--protocols: is60_test is given twice; allowed: each protocol once",
+        ),
+        (
+            ["--images", "{folder}", "--protocols", "is60_test,", "--out", "{out}"],
+            "--protocols: 'is60_test,' has an empty name; allowed: names of protocols, separated by commas",
+        ),
+        # Places where no file can come to lie.
+        (
+            ["--images", "{folder}", "--protocols", "is60_test", "--out", "{folder}"],
+            "--out: '{folder}' is a folder; allowed: the name of a file",
+        ),
+        (
+            ["--images", "{folder}", "--protocols", "is60_test", "--out", "{folder}/000.png/a/b"],
+            "--out: '{folder}/000.png/a/b' lies below {folder}/000.png, which is a file",
         ),
     ],
 )
 def test_command_lines_that_say_too_little_or_too_much(
-    folder: Path, arguments: list[str], sentence: str
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    sentence: str,
 ) -> None:
-    words = [argument.format(folder=folder) for argument in arguments]
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("something was measured before the command line was refused")
+
+    monkeypatch.setattr(Extractor, "features", never)
+    out = tmp_path / "r.json"
+    words = [argument.format(folder=folder, out=out) for argument in arguments]
     done = CliRunner().invoke(app, ["evaluate", *words])
     assert isinstance(done.exception, MsgbenchError)
-    assert str(done.exception) == sentence
+    assert str(done.exception) == sentence.format(folder=folder)
+    assert not out.exists()
+
+
+def test_protocols_may_be_listed_with_spaces(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    words = ["--images", str(folder), "--protocols", " is60_test , is60_test_1split", "--out", str(out)]  # fmt: skip
+    done = CliRunner().invoke(app, ["evaluate", *words, "--device", "cpu"])
+    assert done.exit_code == 0, done.exception
+    records = read_json(out)["records"]
+    assert [r["protocol"]["name"] for r in records] == ["is60_test", "is60_test_1split"]
+
+
+def test_a_store_of_test_images_that_is_not_there_is_said_first(
+    small_protocols: tuple[str, ...], tmp_path: Path, drawn_store_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("something was measured before the store was opened")
+
+    monkeypatch.setattr(Extractor, "features", never)
+    out, nowhere = tmp_path / "real.json", tmp_path / "nowhere"
+    with pytest.raises(DatasetError) as caught:
+        evaluate_real(drawn_store_dir, small_protocols, out, test_store=nowhere)
+    assert str(caught.value).startswith(f"{nowhere}")
+    assert not out.exists()
