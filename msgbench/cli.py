@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from msgbench import cli_measuring
-from msgbench.cli_options import DeviceOption, LogOption, known_device
+from msgbench.cli_options import DeviceOption, LogOption, known_device, known_threads
 from msgbench.errors import ConfigError, MsgbenchError, StoppedBySignal
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ def bench(
     if what == "metrics":
         from msgbench.bench_metrics import bench_metrics
 
-        for line in bench_metrics(threads, out=out):
+        for line in bench_metrics(known_threads(threads), out=out):
             typer.echo(line)
         return
     benchmark = _benchmark(config, [*(set_ or ()), "tier=paper"])

@@ -8,15 +8,36 @@ from typing import Annotated, Any
 
 import typer
 
-from msgbench.cli_options import DeviceOption, LogOption, known_device
+from msgbench.cli_options import (
+    DeviceOption,
+    LogOption,
+    file_to_write,
+    known_device,
+    known_threads,
+)
 from msgbench.errors import ConfigError
 
 InceptionOption = Annotated[str | None, typer.Option(help="Path of the Inception weights.")]
 Vgg16Option = Annotated[str | None, typer.Option(help="Path of the VGG16 weights.")]
 CacheOption = Annotated[Path | None, typer.Option(help="Folder for statistics of real images.")]
 
+RUN, REAL, IMAGES, SNAPSHOT = "a run directory", "--real", "--images", "--snapshot"
+# Options of `evaluate` that not everything which is measured has: which of it has them.
+_BELONGS = {
+    "--store": (RUN, IMAGES, SNAPSHOT),
+    "--live": (RUN,),
+    "--protocols": (REAL, IMAGES, SNAPSHOT),
+    "--out": (REAL, IMAGES, SNAPSHOT),
+    "--mirror": (REAL, IMAGES, SNAPSHOT),
+    "--tier": (REAL,),
+    "--test-store": (REAL,),
+    "--copies": (IMAGES,),
+    "--batch-size": (REAL, IMAGES, SNAPSHOT),
+}
+
 
 def evaluate(
+    context: typer.Context,
     run_dir: Annotated[Path | None, typer.Argument(help="A trained run directory.")] = None,
     store: Annotated[
         Path | None,
@@ -63,19 +84,24 @@ def evaluate(
     from msgbench.console import log_to
 
     log_to(log)
-    asked = {"RUN": run_dir, "--real": real, "--images": images, "--snapshot": snapshot}
+    asked = {RUN: run_dir, REAL: real, IMAGES: images, SNAPSHOT: snapshot}
     given = [name for name, value in asked.items() if value is not None]
     if len(given) != 1 or (run_dir is not None and store is None):
         raise ConfigError(
             "evaluate: give exactly one of a run directory (with --store), --real, --images and --snapshot"
         )
+    _require_fitting(context, given[0])
     if run_dir is None and (out is None or not protocols):
         raise ConfigError(f"{given[0]}: needs --protocols and --out, too")
+    if mirror and real is None and store is None:
+        raise ConfigError("--mirror: says how the images of a store are flipped; name it, --store")
     if tier not in ("smoke", "mini", "paper"):
         raise ConfigError(f"--tier: {tier!r} is not allowed; allowed: smoke, mini, paper")
     if batch_size < 1:
         raise ConfigError(f"--batch-size: {batch_size} is not allowed; allowed: a number from 1")
-    names = tuple(protocols.split(","))
+    names = _listed(protocols)
+    if out is not None:
+        file_to_write("--out", out)
     weights = {"inception": inception, "vgg16": vgg16}
 
     from msgbench.device import choose_device
@@ -106,6 +132,29 @@ def evaluate(
     elif snapshot is not None:
         evaluate_snapshot(snapshot, names, out, store, **rest)
     _tell(out)
+
+
+def _require_fitting(context: typer.Context, measured: str) -> None:
+    """Refuse what is given and says nothing about what is measured: it would look as if it had counted."""
+    for option, fitting in _BELONGS.items():
+        source = context.get_parameter_source(option.removeprefix("--").replace("-", "_"))
+        if source is not None and source.name == "COMMANDLINE" and measured not in fitting:
+            raise ConfigError(
+                f"{option}: does not apply to {measured}; allowed with {', '.join(fitting)}"
+            )
+
+
+def _listed(protocols: str) -> tuple[str, ...]:
+    """The names in a list with commas; ConfigError for one that is empty or stands there twice."""
+    names = tuple(name.strip() for name in protocols.split(",")) if protocols else ()
+    for name in names:
+        if not name:
+            raise ConfigError(
+                f"--protocols: {protocols!r} has an empty name; allowed: names of protocols, separated by commas"
+            )
+        if names.count(name) > 1:
+            raise ConfigError(f"--protocols: {name} is given twice; allowed: each protocol once")
+    return names
 
 
 def _tell(out: Path) -> None:
@@ -153,6 +202,7 @@ def sample(
         raise ConfigError(
             f"--out: {str(manifest)!r} is not allowed; allowed: a file name with .json"
         )
+    file_to_write("--out", manifest)
     from msgbench.device import choose_device, make_reproducible
     from msgbench.pictures.write import draw_pictures
 
@@ -202,6 +252,8 @@ def sensitivity(
     from msgbench.console import log_to, say
 
     log_to(log)
+    file_to_write("--page", page)
+    known_threads(threads)
     from msgbench.sensitivity.table import write_sensitivity
 
     say(f"sensitivity: {write_sensitivity(train, test, inception, cache, page, threads)}")

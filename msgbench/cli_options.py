@@ -15,6 +15,25 @@ LogOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
 
+def known_threads(threads: int) -> int:
+    """`threads` when a computation can have so many; raises ConfigError for fewer than 1."""
+    if threads < 1:
+        raise ConfigError(
+            f"--threads: {threads} is not allowed; allowed: a whole number of at least 1"
+        )
+    return threads
+
+
+def file_to_write(option: str, path: Path) -> Path:
+    """`path` when a file can come to lie there; raises ConfigError, naming `option`, where a folder or no folder is."""
+    if path.is_dir():
+        raise ConfigError(f"{option}: {str(path)!r} is a folder; allowed: the name of a file")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise ConfigError(f"{option}: {str(path)!r} lies below {above}, which is a file")
+    return path
+
+
 def known_device(name: str) -> str:
     """`name` when it is a device's; raises ConfigError for any other text."""
     if name not in ("auto", "cpu", "cuda"):

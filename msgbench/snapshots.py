@@ -81,6 +81,11 @@ def load_snapshot(
     that its metadata describes.
     """
     meta, tensors = _read(path, with_tensors=True)
+    if meta.model.growing != (meta.lod is not None):
+        raise SnapshotError(
+            f"{path}: lod is {'null' if meta.lod is None else f'{meta.lod:g}'}, its generator "
+            f"{'grows and needs a number' if meta.model.growing else 'does not grow and has none'}"
+        )
     G = build_generator(meta.model)
     require_fit(path, tensors, G.state_dict())
     G.load_state_dict(tensors)

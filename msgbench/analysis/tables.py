@@ -14,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from msgbench.analysis import scale
-from msgbench.analysis.collect import Collection, Record, Run, collect, read_measured
+from msgbench.analysis.collect import Collection, Record, Run, collect
+from msgbench.analysis.elsewhere import beside_elsewhere, measured_elsewhere
 from msgbench.analysis.estimates import Picked, mean, pick, standard_deviation
 from msgbench.analysis.verdicts import Verdict, value_verdict
 from msgbench.config import Benchmark, TableRow, TableSpec
@@ -182,7 +183,7 @@ def _row(collection: Collection, table: str, index: int, protocol: Protocol) -> 
     if spec.real_images is not None:
         return _real_row(collection, spec, paper, printed, protocol)
     if spec.record is not None:
-        return _record_row(collection, spec, paper, printed, protocol)
+        return _record_row(collection, table, spec, paper, printed, protocol)
     assert spec.experiment is not None
     return _method_row(collection, spec, spec.experiment, paper, printed, protocol)
 
@@ -242,6 +243,7 @@ def _real_row(
 
 def _record_row(
     collection: Collection,
+    table: str,
     spec: TableRow,
     paper: PaperNumber,
     printed: dict[str, Printed],
@@ -249,30 +251,18 @@ def _record_row(
 ) -> Row:
     """A row of images or a generator from elsewhere; it has no training of ours, and so no verdict."""
     assert spec.record is not None
-    record = _measured(spec.record, protocol)
-    verdict = Verdict("not comparable", "measured from elsewhere, no training of ours")
+    record, doubt = measured_elsewhere(collection, table, spec.record, protocol)
+    origin = "measured from elsewhere, no training of ours"
+    verdict = Verdict("not comparable", f"{origin}; {doubt}" if doubt else origin)
     label = spec.label or paper.row_label
     return Row(spec, label, printed, paper, (), record, (), verdict)
-
-
-def _measured(place: str, protocol: Protocol) -> Record:
-    """The record by exactly `protocol` in the file `place`; ResultsError when it holds other protocols alone."""
-    records = read_measured(Path(place))
-    for record in records:
-        if (record.protocol, record.version) == (protocol.name, protocol.version):
-            return record
-    held = ", ".join(f"{record.protocol} version {record.version}" for record in records)
-    raise ResultsError(
-        f"{place}: holds {held or 'no record'}; the table needs {protocol.name} version {protocol.version}"
-    )
 
 
 def _beside(table: Table, row: Row, name: str) -> Record | None:
     """The score by another protocol of a row without runs, where it has one of the present version."""
     protocol = get_protocol(name)
     if row.spec.record is not None:
-        found = {(r.protocol, r.version): r for r in read_measured(Path(row.spec.record))}
-        return found.get((name, protocol.version))
+        return beside_elsewhere(table.collection, table.name, row.spec.record, protocol)
     record = table.collection.datasets[row.spec.real_images or ""].of(name)
     return record if record is not None and record.version == protocol.version else None
 

@@ -7,7 +7,11 @@ artefacts move FID, and can even lower it), images of one colour, copies of one 
 from __future__ import annotations
 
 import hashlib
+import lzma
+import struct
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +25,19 @@ from msgbench.data.sources.image_files import SUFFIXES, decode, largest_file
 from msgbench.errors import DatasetError
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
+
+# What reading a damaged, encrypted or oddly packed file raises, beside what Pillow does with the first image's header.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,  # encrypted; its NotImplementedError: a compression that Python has not
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    Image.DecompressionBombError,
+)
 
 
 class ImageSet:
@@ -80,9 +97,10 @@ class ImageSet:
         )
         if decoded.lossy:
             raise _lossy(where)
-        if decoded.pixels.min() == decoded.pixels.max():
+        first = decoded.pixels[0, 0]
+        if (decoded.pixels == first).all():
             raise DatasetError(
-                f"{where}: every value is {decoded.pixels.max()}; an image of one colour is no sample"
+                f"{where}: every pixel is {tuple(map(int, first))}; an image of one colour is no sample"
             )
         return decoded.pixels
 
@@ -101,7 +119,7 @@ class ImageSet:
         try:
             with self._files.open(name) as file, Image.open(file) as image:
                 return int(image.size[0])
-        except OSError:
+        except _UNREADABLE:
             raise DatasetError(f"{self.place}/{name}: is not an image that can be read") from None
 
 
@@ -122,7 +140,7 @@ class _Files:
         elif place.is_file():
             try:
                 self._zip = zipfile.ZipFile(place)
-            except (zipfile.BadZipFile, OSError):
+            except _UNREADABLE:
                 raise DatasetError(f"{place}: is neither a folder nor a ZIP file") from None
             found = [info.filename for info in self._zip.infolist() if not info.is_dir()]
         else:
@@ -130,6 +148,12 @@ class _Files:
         self.names = sorted(
             name for name in found if PurePosixPath(name).suffix.lower() in SUFFIXES
         )
+        # A ZIP file may have a name twice; every reading would give its last image, and no copy would be seen.
+        name, times = Counter(self.names).most_common(1)[0] if self.names else ("", 0)
+        if times > 1:
+            raise DatasetError(
+                f"{place}: holds {name} {times} times; every name has to stand for one image"
+            )
         if not self.names:
             raise DatasetError(f"{place}: holds no image ({', '.join(SUFFIXES[:3])})")
 
@@ -142,7 +166,7 @@ class _Files:
         try:
             with self.open(name) as file:
                 raw: bytes = file.read(most + 1)
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+        except _UNREADABLE:
             raise DatasetError(f"{self.place}/{name}: cannot be read") from None
         if len(raw) > most:
             raise DatasetError(f"{self.place}/{name}: is too large a file for an image of its size")

@@ -62,6 +62,7 @@ def evaluate_real(
     # One thread, as the rule has it: the same bits on every machine, and no crowd beside trainings.
     make_reproducible(1)
     store = Store.open(store_dir)
+    test = _opened(test_store, store)  # hours before it is needed: it may not be there
     instruments = Instruments(
         declared(list(protocols)), store, mirror, weights, cache, torch.device(device)
     )
@@ -73,7 +74,7 @@ def evaluate_real(
         "dataset": dataset_facts(store),
         "records": job.images(listed(known, "records")),
         "controls": job.controls(listed(known, "controls")),
-        "floors": job.floors(listed(known, "floors"), _opened(test_store, store)),
+        "floors": job.floors(listed(known, "floors"), test),
     }
     if known != content:
         write_json(out, content)

@@ -48,11 +48,7 @@ class RealSet:
         """Which images are flipped left-right, bool [count]."""
         if not self.mirror:
             return np.zeros(self.count, dtype=bool)
-        # Raw words, because only they are promised to be the same in every version of NumPy.
-        words = np.random.PCG64(derive_seed(self.seed, 0, "real-flips")).random_raw(
-            -(-self.count // 64)
-        )
-        return np.unpackbits(words.astype("<u8").view(np.uint8))[: self.count].astype(bool)
+        return stream_flips(self.count, self.seed)
 
     def batches(
         self, batch_size: int, on_batch: Callable[[int], None] | None = None
@@ -79,6 +75,13 @@ class RealSet:
             "passes": round(self.count / len(self.store), 4),
             "flipped": int(self.flips().sum()),
         }
+
+
+def stream_flips(count: int, seed: int) -> NDArray[np.bool_]:
+    """Which of the first `count` images of a mirrored stream are flipped, bool [count]."""
+    # Raw words, because only they are promised to be the same in every version of NumPy.
+    words = np.random.PCG64(derive_seed(seed, 0, "real-flips")).random_raw(-(-count // 64))
+    return np.unpackbits(words.astype("<u8").view(np.uint8))[:count].astype(bool)
 
 
 def reals_of(store: Store, protocol: Protocol, mirror: bool) -> RealSet:

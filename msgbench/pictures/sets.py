@@ -155,13 +155,11 @@ def noise_draws(source: Source, rows: int = 3) -> PictureSet:
 def time_lapse(sources: Sequence[Source], rows: int = 2) -> list[PictureSet]:
     """The same latents at several moments of one training, a set for each scale (Figure 5).
 
-    A generator that grows has one image: the largest so far.
+    A generator that grows has one image at every moment: the largest so far, at full size.
     """
     first = sources[0]
     z = latents(range(rows), first.latent_size, SEED)
     moments = [source.scales(z, source.noise(rows, SEED)) for source in sources]
-    if len({len(images) for images in moments}) > 1:
-        moments = [images[-1:] for images in moments]
     labels = [f"{source.meta.cur_nimg / 1000:g} kimg" for source in sources]
     found = []
     for scale, side in enumerate(x.shape[1] for x in moments[0]):

@@ -105,7 +105,7 @@ def chosen_snapshot(place: Path, at: str) -> Path:
         return place / snapshot_file(_best_length(place))
     try:
         length = kimg_to_nimg(float(at))
-    except ValueError:
+    except (ValueError, OverflowError):  # not a number, and inf
         raise ConfigError(
             f"--at: {at!r} is not allowed; allowed: best, final, or a length in kimg"
         ) from None

@@ -15,15 +15,14 @@ from msgbench.device import make_reproducible
 from msgbench.errors import MeasurementError
 from msgbench.metrics.extractors.weights import ExtractorWeights, resolve_weights
 from msgbench.metrics.fidelity import Extractor, torch_fidelity
-from msgbench.metrics.reals import RealSet
+from msgbench.metrics.reals import RealSet, stream_flips
 from msgbench.metrics.scores import (
-    FIDELITY_SEED,
     frechet_distance,
     inception_score,
     precision_and_recall,
     statistics,
 )
-from msgbench.protocols import INCEPTION, SMALL
+from msgbench.protocols import INCEPTION, PROTOCOLS, SMALL
 from msgbench.records import provenance, sha256_file, write_text
 from msgbench.sensitivity.features import LAYERS, extract, image_sets
 
@@ -79,9 +78,11 @@ def _origin(
     origin = provenance()
     versions = origin["versions"]
     yield (
-        f"Made by `msgbench sensitivity` from real CIFAR-10 (store {train.manifest.fingerprint[:12]}, "
-        f"{len(found['train'][LAYERS[0]]):,} training images; store {test.manifest.fingerprint[:12]}, "
-        f"{len(found['test'][LAYERS[0]]):,} test images), "
+        f"Made by `msgbench sensitivity` from real CIFAR-10: a copy of {len(train):,} training images (store "
+        f"{train.manifest.fingerprint[:12]}) and {len(test):,} test images (store {test.manifest.fingerprint[:12]}). "
+        f"Distances are of the first {len(found['train'][LAYERS[0]]):,} training images and the first "
+        f"{len(found['test'][LAYERS[0]]):,} test images; Inception Scores, precision and recall are of the training "
+        "images, as many as their parts say. "
         f"Inception layers {', '.join(LAYERS)} (sha256 {weights.sha256[:12]}), "
         f"{origin['cpu']}, torch {versions['torch']}, torch-fidelity {versions['torch-fidelity']}, "
         f"{origin['written'][:10]}."
@@ -105,7 +106,7 @@ def _frechet(found: FeaturesOf) -> Iterator[str]:
             ],
         )
     yield _line(
-        "all training images, against the test images",
+        f"{len(found['train'][LAYERS[0]]):,} training images, against {len(found['test'][LAYERS[0]]):,} test images",
         [_distance(found["train"][layer], found["test"][layer]) for layer in LAYERS],
     )
     yield from _variants(found)
@@ -139,7 +140,7 @@ def _variants(found: FeaturesOf) -> Iterator[str]:
 def _stream(found: FeaturesOf) -> Iterator[str]:
     """Reals once, and as the repeating, mirrored stream of four passes: flips drawn as fid50k draws them."""
     count = len(found["mirrored"][LAYERS[0]])
-    flips = torch.from_numpy(_flips(4 * count))
+    flips = torch.from_numpy(stream_flips(4 * count, PROTOCOLS["fid50k"].seed))
     index = torch.arange(4 * count) % count
     yield from (
         "",
@@ -154,11 +155,6 @@ def _stream(found: FeaturesOf) -> Iterator[str]:
             stream = torch.where(flips[:, None], mirrored[index], once[index])
             cells.append(_distance(found["test"][layer], once if which == "once" else stream))
         yield _line(title, cells)
-
-
-def _flips(count: int) -> np.ndarray:
-    words = np.random.PCG64(FIDELITY_SEED).random_raw(-(-count // 64))
-    return np.unpackbits(words.astype("<u8").view(np.uint8))[:count].astype(bool)
 
 
 def _scores(train: Store) -> Iterator[str]:

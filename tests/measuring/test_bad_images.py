@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +19,13 @@ from typer.testing import CliRunner
 from msgbench.cli import app
 from msgbench.config import EmaSpec, ModelSpec
 from msgbench.data.store import Store
-from msgbench.errors import MsgbenchError
+from msgbench.errors import DatasetError, MsgbenchError
 from msgbench.metrics.evaluate_images import evaluate_images, evaluate_snapshot
+from msgbench.metrics.evaluate_real import evaluate_real
+from msgbench.metrics.fidelity import Extractor
 from msgbench.models.build import build_generator
 from msgbench.protocols import PROTOCOLS
+from msgbench.records import read_json
 from msgbench.snapshots import SnapshotMeta, save_snapshot
 
 COUNT = 60
@@ -92,23 +98,83 @@ def no_zip(folder: Path) -> Path:
     return place
 
 
-def damaged_in_a_zip(folder: Path) -> Path:
+def zipped(folder: Path, change: Callable[[bytearray], None]) -> Path:
+    """The images as a ZIP file that is not compressed, with `change` done to its bytes."""
     place = folder.parent / "fakes.zip"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
-        for path in folder.iterdir():
+        for path in sorted(folder.iterdir()):
             file.write(path, path.name)
     content = bytearray(buffer.getvalue())
-    at = content.index((folder / "007.png").read_bytes()[-30:])
-    content[at] ^= 255
+    change(content)
     place.write_bytes(bytes(content))
     return place
+
+
+def entries(content: bytearray, name: bytes) -> tuple[int, int]:
+    """Where the entry of a file stands: at its content, and in the list at the end."""
+    first = content.index(name) - 30
+    last = content.rindex(name) - 46
+    assert (content[first : first + 4], content[last : last + 4]) == (b"PK\x03\x04", b"PK\x01\x02")
+    return first, last
+
+
+def encrypted(name: bytes) -> Damage:
+    def change(content: bytearray) -> None:
+        first, last = entries(content, name)
+        content[first + 6] |= 1
+        content[last + 8] |= 1
+
+    return lambda folder: zipped(folder, change)
+
+
+def packed_by(method: int, name: bytes) -> Damage:
+    """A file that says it is compressed by `method`, which it is not."""
+
+    def change(content: bytearray) -> None:
+        first, last = entries(content, name)
+        content[first + 8 : first + 10] = content[last + 10 : last + 12] = bytes((method, 0))
+
+    return lambda folder: zipped(folder, change)
+
+
+def wrong_checksum(name: bytes) -> Damage:
+    def change(content: bytearray) -> None:
+        first, last = entries(content, name)
+        for place in (first + 14, last + 16):
+            content[place] ^= 255
+
+    return lambda folder: zipped(folder, change)
+
+
+def name_twice(folder: Path) -> Path:
+    # The last one's content is read at every reading, so that all images are copies of a few.
+    place = folder.parent / "fakes.zip"
+    with warnings.catch_warnings(), zipfile.ZipFile(place, "w") as file:
+        warnings.simplefilter("ignore")  # Python's, about the name
+        for path in sorted(folder.iterdir()):
+            file.write(path, "003.png" if path.name in ("004.png", "005.png") else path.name)
+    return place
+
+
+def flat_colour(folder: Path) -> None:
+    Image.new("RGB", (8, 8), (200, 30, 9)).save(folder / "007.png")
+
+
+def huge(folder: Path) -> None:
+    """60,000 x 60,000 px by its header, and nothing behind it."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    end = b"IEND"
+    chunks = [
+        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, end)
+    ]
+    (folder / "000.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
 
 
 ROWS: list[tuple[Damage, str]] = [
     (too_few, "{place}: holds 59 images, 60 are needed"),
     (wrong_resolution, "{place}/007.png: is 16x16 px; expected 8x8"),
-    (constant, "{place}/007.png: every value is 9; an image of one colour is no sample"),
+    (constant, "{place}/007.png: every pixel is (9, 9, 9); an image of one colour is no sample"),
     (
         jpeg,
         "{place}/007.jpg: is a JPEG, whose artefacts would be measured with the images; write them as PNG",
@@ -130,11 +196,22 @@ ROWS: list[tuple[Damage, str]] = [
     (nothing, "{place}: holds no image (.png, .bmp, .webp)"),
     (missing, "{place}: no such folder or ZIP file"),
     (no_zip, "{place}: is neither a folder nor a ZIP file"),
-    (damaged_in_a_zip, "{place}/007.png: cannot be read"),
+    (wrong_checksum(b"007.png"), "{place}/007.png: cannot be read"),
+    (encrypted(b"007.png"), "{place}/007.png: cannot be read"),
+    (packed_by(8, b"007.png"), "{place}/007.png: cannot be read"),
+    (packed_by(12, b"007.png"), "{place}/007.png: cannot be read"),
+    (packed_by(14, b"007.png"), "{place}/007.png: cannot be read"),
+    (packed_by(99, b"007.png"), "{place}/007.png: cannot be read"),
+    (name_twice, "{place}: holds 003.png 3 times; every name has to stand for one image"),
+    (
+        flat_colour,
+        "{place}/007.png: every pixel is (200, 30, 9); an image of one colour is no sample",
+    ),
+    (huge, "{place}/000.png: states a size of far too many pixels; expected an image of 8x8 px"),
 ]
 
 
-@pytest.mark.parametrize(("damage", "sentence"), ROWS, ids=[row[0].__name__ for row in ROWS])
+@pytest.mark.parametrize(("damage", "sentence"), ROWS)
 def test_images_that_are_refused(
     folder: Path, drawn_store_dir: Path, tmp_path: Path, damage: Damage, sentence: str
 ) -> None:
@@ -143,6 +220,29 @@ def test_images_that_are_refused(
     with pytest.raises(MsgbenchError) as caught:
         evaluate_images(place, ["is60_test"], out, drawn_store_dir)
     assert str(caught.value) == sentence.format(place=place)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        encrypted(b"000.png"),
+        wrong_checksum(b"000.png"),
+        *[packed_by(method, b"000.png") for method in (8, 12, 14, 99)],
+        huge,
+    ],
+)
+def test_a_first_image_that_cannot_be_read_is_refused_without_a_store(
+    folder: Path, tmp_path: Path, damage: Damage
+) -> None:
+    """Without a store the first image says how large all are: its header is read before anything else."""
+    place = damage(folder) or folder
+    out = tmp_path / "record.json"
+    with pytest.raises(MsgbenchError) as caught:
+        evaluate_images(place, ["is60_test"], out)
+    whole = "is not an image that can be read"
+    # A wrong checksum is seen only where the whole file is read.
+    assert str(caught.value) in (f"{place}/000.png: {whole}", f"{place}/000.png: cannot be read")
     assert not out.exists()
 
 
@@ -256,58 +356,130 @@ ONE = (
 )
 
 
+OF_IMAGES = ["--images", "{folder}", "--protocols", "is60_test", "--out", "{out}"]
+OF_A_RUN = ["{folder}", "--store", "{folder}"]
+NOT_OF_A_RUN = "does not apply to a run directory; allowed with --real, --images, --snapshot"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ([], ONE),
         (["{folder}"], ONE),
         (["--images", "{folder}", "--snapshot", "{folder}"], ONE),
-        (["{folder}", "--store", "{folder}", "--real", "{folder}"], ONE),
+        ([*OF_A_RUN, "--real", "{folder}"], ONE),
         (["--images", "{folder}"], "--images: needs --protocols and --out, too"),
         (
             ["--snapshot", "x", "--protocols", "fid50k"],
             "--snapshot: needs --protocols and --out, too",
         ),
         (
-            ["--real", "{folder}", "--protocols", "is60_test", "--out", "r.json", "--tier", "big"],
+            ["--real", "{folder}", "--protocols", "is60_test", "--out", "{out}", "--tier", "big"],
             "--tier: 'big' is not allowed; allowed: smoke, mini, paper",
         ),
         (
-            [
-                "--images",
-                "{folder}",
-                "--protocols",
-                "is60_test",
-                "--out",
-                "r.json",
-                "--batch-size",
-                "0",
-            ],
+            [*OF_IMAGES, "--batch-size", "0"],
             "--batch-size: 0 is not allowed; allowed: a number from 1",
         ),
         (
-            [
-                "--images",
-                "{folder}",
-                "--protocols",
-                "is60_test",
-                "--out",
-                "r.json",
-                "--device",
-                "tpu",
-            ],
+            [*OF_IMAGES, "--device", "tpu"],
             "--device: 'tpu' is not allowed; allowed: auto, cpu, cuda",
         ),
         (
-            ["--snapshot", "none", "--protocols", "fid50k", "--out", "r.json"],
+            ["--snapshot", "none", "--protocols", "fid50k", "--out", "{out}"],
             "none: no such snapshot",
+        ),
+        # Options that say nothing about what is measured.
+        ([*OF_A_RUN, "--protocols", "is60_test"], f"--protocols: {NOT_OF_A_RUN}"),
+        ([*OF_A_RUN, "--out", "{out}"], f"--out: {NOT_OF_A_RUN}"),
+        ([*OF_A_RUN, "--mirror"], f"--mirror: {NOT_OF_A_RUN}"),
+        # The default, but given: it would be believed to count.
+        ([*OF_A_RUN, "--batch-size", "100"], f"--batch-size: {NOT_OF_A_RUN}"),
+        (
+            [*OF_A_RUN, "--tier", "paper"],
+            "--tier: does not apply to a run directory; allowed with --real",
+        ),
+        (
+            [*OF_A_RUN, "--copies"],
+            "--copies: does not apply to a run directory; allowed with --images",
+        ),
+        (
+            [*OF_IMAGES, "--live"],
+            "--live: does not apply to --images; allowed with a run directory",
+        ),
+        (
+            [*OF_IMAGES, "--test-store", "{folder}"],
+            "--test-store: does not apply to --images; allowed with --real",
+        ),
+        (
+            ["--snapshot", "x", "--protocols", "fid50k", "--out", "{out}", "--copies"],
+            "--copies: does not apply to --snapshot; allowed with --images",
+        ),
+        (
+            ["--real", "x", "--protocols", "fid50k", "--out", "{out}", "--store", "x"],
+            "--store: does not apply to --real; allowed with a run directory, --images, --snapshot",
+        ),
+        (
+            [*OF_IMAGES, "--mirror"],
+            "--mirror: says how the images of a store are flipped; name it, --store",
+        ),
+        # Lists of protocols.
+        (
+            ["--images", "{folder}", "--protocols", "is60_test, is60_test", "--out", "{out}"],
+            "--protocols: is60_test is given twice; allowed: each protocol once",
+        ),
+        (
+            ["--images", "{folder}", "--protocols", "is60_test,", "--out", "{out}"],
+            "--protocols: 'is60_test,' has an empty name; allowed: names of protocols, separated by commas",
+        ),
+        # Places where no file can come to lie.
+        (
+            ["--images", "{folder}", "--protocols", "is60_test", "--out", "{folder}"],
+            "--out: '{folder}' is a folder; allowed: the name of a file",
+        ),
+        (
+            ["--images", "{folder}", "--protocols", "is60_test", "--out", "{folder}/000.png/a/b"],
+            "--out: '{folder}/000.png/a/b' lies below {folder}/000.png, which is a file",
         ),
     ],
 )
 def test_command_lines_that_say_too_little_or_too_much(
-    folder: Path, arguments: list[str], sentence: str
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    sentence: str,
 ) -> None:
-    words = [argument.format(folder=folder) for argument in arguments]
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("something was measured before the command line was refused")
+
+    monkeypatch.setattr(Extractor, "features", never)
+    out = tmp_path / "r.json"
+    words = [argument.format(folder=folder, out=out) for argument in arguments]
     done = CliRunner().invoke(app, ["evaluate", *words])
     assert isinstance(done.exception, MsgbenchError)
-    assert str(done.exception) == sentence
+    assert str(done.exception) == sentence.format(folder=folder)
+    assert not out.exists()
+
+
+def test_protocols_may_be_listed_with_spaces(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    words = ["--images", str(folder), "--protocols", " is60_test , is60_test_1split", "--out", str(out)]  # fmt: skip
+    done = CliRunner().invoke(app, ["evaluate", *words, "--device", "cpu"])
+    assert done.exit_code == 0, done.exception
+    records = read_json(out)["records"]
+    assert [r["protocol"]["name"] for r in records] == ["is60_test", "is60_test_1split"]
+
+
+def test_a_store_of_test_images_that_is_not_there_is_said_first(
+    small_protocols: tuple[str, ...], tmp_path: Path, drawn_store_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("something was measured before the store was opened")
+
+    monkeypatch.setattr(Extractor, "features", never)
+    out, nowhere = tmp_path / "real.json", tmp_path / "nowhere"
+    with pytest.raises(DatasetError) as caught:
+        evaluate_real(drawn_store_dir, small_protocols, out, test_store=nowhere)
+    assert str(caught.value).startswith(f"{nowhere}")
+    assert not out.exists()

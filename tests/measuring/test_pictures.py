@@ -38,18 +38,21 @@ MakeRun = Callable[..., Path]
 
 
 def snapshot(
-    path: Path, family: str = "stylegan", resolution: int = 32, seed: int = 0, latent: int = 16
-) -> Path:
+    path: Path, family: str = "stylegan", resolution: int = 32, seed: int = 0, latent: int = 16,
+    lod: float | None = None, cur_nimg: int = 100,
+) -> Path:  # fmt: skip
+    """A snapshot of an untrained generator; `lod` makes it a growing one."""
     model = ModelSpec(
-        family=family, resolution=resolution, latent_size=latent, width_multiplier=1 / 64  # type: ignore[arg-type]
+        family=family, resolution=resolution, latent_size=latent, width_multiplier=1 / 64,  # type: ignore[arg-type]
+        **({} if lod is None else {"growing": True, "connections": "none"}),  # type: ignore[arg-type]
     )  # fmt: skip
     G = build_generator(model, torch.Generator().manual_seed(seed))
     for name, parameter in G.named_parameters():
         if name.endswith("noise_weight"):  # 0 at first: noise would do nothing
             parameter.data.fill_(0.5)
     meta = SnapshotMeta(
-        model=model, run=f"{family}/00000000/seed0", experiment=family, seed=0, cur_nimg=100, run_fingerprint="0" * 64,
-        dataset_fingerprint="1" * 64, ema=EmaSpec(beta=0.9),
+        model=model, run=f"{family}/00000000/seed0", experiment=family, seed=0, cur_nimg=cur_nimg,
+        run_fingerprint="0" * 64, dataset_fingerprint="1" * 64, ema=EmaSpec(beta=0.9), lod=lod,
     )  # fmt: skip
     save_snapshot(path, G, meta)
     return path
@@ -68,6 +71,56 @@ def test_the_grid_is_the_first_measured_images(tmp_path: Path) -> None:
     # The same latents, noise and rule; another batch size may move a pixel by one grey level.
     assert np.abs(drawn.tiles.astype(int) - measured).max() <= 1
     assert drawn.how["psi"] is None
+
+
+def whole_blocks(tiles: np.ndarray, times: int) -> bool:
+    """Whether tiles [N, R, R, 3] are of R / times pixels, each repeated, and no coarser."""
+    small = tiles[:, ::times, ::times]
+    finer = small[:, ::2, ::2].repeat(2, axis=1).repeat(2, axis=2)
+    return np.array_equal(
+        small.repeat(times, axis=1).repeat(times, axis=2), tiles
+    ) and not np.array_equal(finer, small)
+
+
+def test_a_generator_that_still_grows_is_shown_at_full_size(tmp_path: Path) -> None:
+    # 16 px are being faded in, 32 px are yet to come.
+    path = snapshot(tmp_path / "growing.safetensors", lod=1.5)
+    source = Source(path)
+    drawn = sets.grid(source)
+    assert drawn.tiles.shape == (36, 32, 32, 3)
+    assert whole_blocks(drawn.tiles, 2)
+    measured = torch.cat(list(SampleSet(path, 36, 2020, 9).batches())).permute(0, 2, 3, 1).numpy()
+    assert np.abs(drawn.tiles.astype(int) - measured).max() <= 1
+
+    drawn = scales(source)
+    assert (drawn.rows, drawn.columns) == (4, 1)
+    assert list(drawn.column_labels) == ["32 px"]
+    assert drawn.arrays["scale_0032"].shape == (4, 32, 32, 3)
+    assert whole_blocks(drawn.tiles, 2)
+
+    drawn = mixing(source)
+    # 6 layers at 16 px: two rows of middle ones, of which there are two.
+    assert (drawn.rows, drawn.columns) == (6, 6)
+    assert drawn.how["layers"] == [[0, 1, 2, 3]] * 3 + [[4, 5]] * 2
+    assert drawn.tiles.shape == (36, 32, 32, 3)
+    assert whole_blocks(drawn.tiles[1:], 2)
+    assert not np.array_equal(drawn.tiles[7], drawn.tiles[6])
+
+
+def test_moments_of_a_generator_that_grows_are_of_one_size(tmp_path: Path) -> None:
+    lods = (3.0, 1.5, 0.0)
+    sources = [
+        Source(snapshot(tmp_path / f"{k}.safetensors", lod=lod, cur_nimg=1000 * k))
+        for k, lod in enumerate(lods)
+    ]
+    (drawn,) = sets.time_lapse(sources)
+    assert drawn.name == "time-lapse-0032px"
+    assert (drawn.rows, drawn.columns) == (2, 3)
+    assert list(drawn.column_labels) == ["0 kimg", "1 kimg", "2 kimg"]
+    tiles = drawn.tiles.reshape(2, 3, 32, 32, 3)
+    # 4 px at lod 3, 16 px at 1.5, 32 px at 0.
+    for column, times in enumerate((8, 2, 1)):
+        assert whole_blocks(tiles[:, column], times)
 
 
 def test_mixing_takes_the_papers_seeds_and_layers(styled: Source) -> None:
@@ -215,6 +268,14 @@ def test_two_generators_stand_beside_each_other_on_the_same_latents(tmp_path: Pa
         ),
         (["{progan}"], "--out: is required for a snapshot; name the manifest (.json) to write"),
         (["{progan}", "--out", "{out}.png"], "--out: '{out}.png' is not allowed; allowed: a file name with .json"),
+        (
+            ["{progan}", "--out", "{folder}.json"],
+            "--out: '{folder}.json' is a folder; allowed: the name of a file",
+        ),
+        (
+            ["{progan}", "--out", "{small}/m.json"],
+            "--out: '{small}/m.json' lies below {small}, which is a file",
+        ),
         (["{out}", "--out", "{out}.json"], "{out}: no such snapshot"),
         (
             ["{progan}", "{small}", "--set", "beside", "--out", "{out}.json"],
@@ -229,7 +290,9 @@ def test_what_cannot_be_drawn_is_one_sentence(
         "progan": snapshot(tmp_path / "progan.safetensors", "progan"),
         "small": snapshot(tmp_path / "small.safetensors", "progan", resolution=16),
         "out": tmp_path / "out",
+        "folder": tmp_path / "folder",
     }
+    (tmp_path / "folder.json").mkdir()
     before = set(tmp_path.iterdir())
     words = [argument.format(**names) for argument in arguments]
     done = CliRunner().invoke(app, ["sample", *words, "--device", "cpu"])
@@ -246,6 +309,8 @@ def test_runs_without_the_asked_snapshot(make_run: MakeRun, tmp_path: Path) -> N
             "is not measured (no evaluate.json), so it has no best snapshot; give --at final or a length",
         ),
         ("7", "no such snapshot; the run has those at 0, 1.6 kimg"),
+        ("inf", "--at: 'inf' is not allowed; allowed: best, final, or a length in kimg"),
+        ("nan", "--at: 'nan' is not allowed; allowed: best, final, or a length in kimg"),
         ("late", "--at: 'late' is not allowed; allowed: best, final, or a length in kimg"),
     ):
         with pytest.raises(MsgbenchError) as caught:

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from msgbench.cli import app
 from msgbench.data.pixels import to_uint8
 from msgbench.data.store import Store
-from msgbench.errors import MeasurementError
+from msgbench.errors import ConfigError, MeasurementError
 from msgbench.metrics.extractors.weights import ExtractorWeights, resolve_weights
 from msgbench.metrics.fidelity import Extractor
-from msgbench.protocols import SMALL, markdown_table
+from msgbench.metrics.reals import RealSet
+from msgbench.metrics.scores import frechet_distance, statistics
+from msgbench.protocols import PROTOCOLS, SMALL, markdown_table
 from msgbench.sensitivity import features as sensitivity
 from msgbench.sensitivity import table as sensitivity_table
 from msgbench.sensitivity.features import image_sets
@@ -38,7 +42,9 @@ def test_the_page_has_its_measured_part(root: Path) -> None:
     page = (root / "docs" / "protocols.md").read_text(encoding="utf-8")
     measured = page.split(BEGIN)[1].split(END)[0]
     for words in ("Made by `msgbench sensitivity` from real CIFAR-10", "Number of images", "flips", "resize",
-                  "quantisation", "Splits", "Which reals"):  # fmt: skip
+                  "quantisation", "Splits", "Which reals", "a copy of 20,000 training images",
+                  "Distances are of the first 5,000 training images and the first 2,000 test images",
+                  "The 20,000 training images by"):  # fmt: skip
         assert words in measured
 
 
@@ -113,11 +119,53 @@ def test_the_measured_part_is_written_between_the_marks_and_the_rest_is_kept(
     assert text.endswith(f"{END}\n\nafter\n")
     assert "old" not in text
     assert "FID at features" in text
+    assert "a copy of 120 training images (store " in text
+    assert "Distances are of the first 100 training images and the first 60 test images;" in text
+    assert "| 100 training images, against 60 test images |" in text
+    assert "The 120 training images by" in text
     first = len(passes)
     write_sensitivity(*arguments)
     # Only the project's own extractor looks again: the rest was kept.
     assert len(passes) - first == 1
     assert page.read_text() == text
+
+
+def test_the_stream_of_the_table_is_flipped_as_that_of_fid50k(
+    tiny_table: None, drawn_store: Store
+) -> None:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    count = 40
+    once, mirrored, test = (torch.randn(count, 2, generator=generator) for _ in range(3))
+    sets = {"train": once, "mirrored": mirrored, "test": test}
+    found = {name: {"features": features} for name, features in sets.items()}
+    seen = RealSet(drawn_store, 4 * count, mirror=True, seed=PROTOCOLS["fid50k"].seed)
+    stream = torch.stack([
+        (mirrored if flipped else once)[k % count] for k, flipped in enumerate(seen.flips())
+    ])  # fmt: skip
+    expected = frechet_distance(statistics(test), statistics(stream)).value
+    *_, line = sensitivity_table._stream(found)
+    assert line == f"| four passes of the mirrored stream | {expected:.3g} |"
+    # Another draw of flips would be seen in the three digits.
+    other = torch.cat([mirrored, once, once, mirrored])
+    assert f"{frechet_distance(statistics(test), statistics(other)).value:.3g}" not in line
+
+
+def test_pages_and_threads_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    words = ["sensitivity", "train", "test", "--inception", "x", "--cache", str(tmp_path / "c")]
+    for more, sentence in (
+        (["--threads", "0"], "--threads: 0 is not allowed; allowed: a whole number of at least 1"),
+        (["--page", str(tmp_path)], f"--page: {str(tmp_path)!r} is a folder; allowed: the name of a file"),
+    ):  # fmt: skip
+        done = CliRunner().invoke(app, [*words, *more])
+        assert isinstance(done.exception, ConfigError)
+        assert str(done.exception) == sentence
+    done = CliRunner().invoke(app, ["bench", "metrics", "--threads", "0"])
+    assert isinstance(done.exception, ConfigError)
+    assert (
+        str(done.exception) == "--threads: 0 is not allowed; allowed: a whole number of at least 1"
+    )
 
 
 def test_stores_and_pages_that_do_not_do(

@@ -147,6 +147,11 @@ UNREADABLE = "is truncated or not a safetensors file"
             changed_meta(model={**MODEL.model_dump(), "resolution": 16}),
             r"tensor \S+ is missing, the generator of its metadata needs it",
         ),
+        (changed_meta(lod=0.0), "lod is 0, its generator does not grow and has none"),
+        (
+            changed_meta(model={**MODEL.model_dump(), "growing": True, "connections": "none"}),
+            "lod is null, its generator grows and needs a number",
+        ),
         (without_a_tensor, r"tensor \S+ is missing, the generator of its metadata needs it"),
         (with_another_tensor, r"tensor extra has no place in the generator of its metadata"),
         (
