@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import lzma
-import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -32,7 +31,6 @@ _UNREADABLE = (
     EOFError,
     RuntimeError,  # encrypted; its NotImplementedError: a compression that Python has not
     ValueError,
-    struct.error,
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,

@@ -147,6 +147,41 @@ def wrong_checksum(name: bytes) -> Damage:
     return lambda folder: zipped(folder, change)
 
 
+def damaged_lzma(folder: Path) -> Path:
+    place = folder.parent / "fakes.zip"
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_LZMA) as file:
+        for path in sorted(folder.iterdir()):
+            file.write(path, path.name)
+    content = bytearray(place.read_bytes())
+    first, _ = entries(content, b"007.png")
+    content[first + 37 + 4 : first + 37 + 9] = (
+        b"\xff" * 5
+    )  # its properties, after the name and two fields
+    place.write_bytes(bytes(content))
+    return place
+
+
+def beyond_the_end(folder: Path) -> Path:
+    """A file that begins beyond the end of the archive, by the list at its end."""
+
+    def change(content: bytearray) -> None:
+        _, last = entries(content, b"007.png")
+        content[last + 42 : last + 46] = struct.pack("<I", len(content) - 10)
+
+    return zipped(folder, change)
+
+
+def longer_than_the_archive(folder: Path) -> Path:
+    """A file that is said to be longer than everything there is."""
+
+    def change(content: bytearray) -> None:
+        first, last = entries(content, b"007.png")
+        for place in (first + 18, last + 20):
+            content[place : place + 8] = struct.pack("<II", 10**6, 10**6)
+
+    return zipped(folder, change)
+
+
 def name_twice(folder: Path) -> Path:
     # The last one's content is read at every reading, so that all images are copies of a few.
     place = folder.parent / "fakes.zip"
@@ -163,12 +198,22 @@ def flat_colour(folder: Path) -> None:
 
 def huge(folder: Path) -> None:
     """60,000 x 60,000 px by its header, and nothing behind it."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    end = b"IEND"
-    chunks = [
-        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, end)
-    ]
-    (folder / "000.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    write_png(folder / "000.png", header(60_000), b"IEND")
+
+
+def text_bomb(folder: Path) -> None:
+    """64 MiB of text in a few bytes, before the pixels."""
+    text = b"zTXtComment\0\0" + zlib.compress(bytes(2**26))
+    write_png(folder / "000.png", header(8), text, b"IEND")
+
+
+def header(side: int) -> bytes:
+    return b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+
+
+def write_png(path: Path, *chunks: bytes) -> None:
+    parts = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
 
 
 ROWS: list[tuple[Damage, str]] = [
@@ -201,6 +246,9 @@ ROWS: list[tuple[Damage, str]] = [
     (packed_by(8, b"007.png"), "{place}/007.png: cannot be read"),
     (packed_by(12, b"007.png"), "{place}/007.png: cannot be read"),
     (packed_by(14, b"007.png"), "{place}/007.png: cannot be read"),
+    (damaged_lzma, "{place}/007.png: cannot be read"),
+    (beyond_the_end, "{place}/007.png: cannot be read"),
+    (longer_than_the_archive, "{place}/007.png: cannot be read"),
     (packed_by(99, b"007.png"), "{place}/007.png: cannot be read"),
     (name_twice, "{place}: holds 003.png 3 times; every name has to stand for one image"),
     (
@@ -230,6 +278,7 @@ def test_images_that_are_refused(
         wrong_checksum(b"000.png"),
         *[packed_by(method, b"000.png") for method in (8, 12, 14, 99)],
         huge,
+        text_bomb,
     ],
 )
 def test_a_first_image_that_cannot_be_read_is_refused_without_a_store(
