@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,8 @@ from msgbench.protocols import Protocol, get_protocol
 from msgbench.records import atomic_file, write_text
 
 COLUMN_INCHES = 3.5
+# About: a letter of a legend or of a tick, and what stands before an entry of a legend.
+_LETTER_INCHES, _LEGEND_HANDLE_INCHES = 0.055, 0.4
 PNG_DPI = 300
 MOST_POINTS = 240
 
@@ -222,7 +224,9 @@ def _scores(table: Table, name: str, protocol: Protocol) -> Plot:
     panels, heights = [ours], [2.5]
     if own and printed and not protocol.comparable_with_paper:
         panels.append(_printed_panel(printed, metric))
-        heights.append(1.45)
+        ticks = panels[-1].ticks
+        upright = _LETTER_INCHES * max(map(len, ticks), default=0) if _crowded(ticks) else 0.0
+        heights.append(1.45 + upright)
     return Plot(name, table.spec.title, caption, tuple(panels), tuple(heights))
 
 
@@ -413,8 +417,9 @@ def _unit(longest: int) -> tuple[str, float]:
 def draw(plot: Plot) -> Figure:
     """The plot as a matplotlib figure of one column's width; no global state is touched."""
     with matplotlib.rc_context(_STYLE):
-        entries = _legend_entries(plot.panels[0]) if plot.panels and plot.legend else ()
-        legend = 0.22 * math.ceil(len(entries) / 3)
+        entries = _legend_entries(plot.panels[0]) if plot.panels and plot.legend else set[str]()
+        columns = _legend_columns(entries)
+        legend = 0.22 * math.ceil(len(entries) / columns)
         figure = Figure(figsize=(COLUMN_INCHES, sum(plot.heights) + legend), layout="constrained")
         # A grid of one column; `squeeze` off keeps it a 2-d array also for one panel.
         grid = figure.subplots(
@@ -428,13 +433,31 @@ def draw(plot: Plot) -> Figure:
         handles, labels = grid[0, 0].get_legend_handles_labels()
         if plot.legend and handles:
             figure.legend(
-                handles, labels, loc="outside upper left", ncols=3, frameon=False, handlelength=1.8
+                handles,
+                labels,
+                loc="outside upper left",
+                ncols=columns,
+                frameon=False,
+                handlelength=1.8,
             )
         return figure
 
 
 def _legend_entries(panel: Panel) -> set[str]:
     return {series.label for series in panel.series if series.role in ("run", "mean", "level")}
+
+
+def _legend_columns(entries: Set[str]) -> int:
+    """As many columns as the longest entry leaves room for, three at most."""
+    longest = max(map(len, entries), default=1)
+    return max(
+        1, min(3, math.floor(COLUMN_INCHES / (_LEGEND_HANDLE_INCHES + _LETTER_INCHES * longest)))
+    )
+
+
+def _crowded(ticks: Sequence[str]) -> bool:
+    """Whether names on an axis would run into each other side by side."""
+    return _LETTER_INCHES * sum(len(tick) + 2 for tick in ticks) > COLUMN_INCHES
 
 
 def _draw_panel(panel: Panel, axes: Axes) -> None:
@@ -456,6 +479,8 @@ def _draw_panel(panel: Panel, axes: Axes) -> None:
             named.add(series.label)
     if panel.ticks:
         axes.set_xticks(range(len(panel.ticks)), panel.ticks)
+        if _crowded(panel.ticks):
+            axes.tick_params(axis="x", labelrotation=90, labelsize=6.5)
         axes.set_xlim(-0.5, len(panel.ticks) - 0.5)
         axes.margins(y=0.25)
         axes.grid(False)
