@@ -7,9 +7,7 @@ artefacts move FID, and can even lower it), images of one colour, copies of one 
 from __future__ import annotations
 
 import hashlib
-import lzma
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -21,21 +19,13 @@ from PIL import Image
 from torch import Tensor
 
 from msgbench.data.sources.image_files import SUFFIXES, decode, largest_file
+from msgbench.data.sources.items import DAMAGED_MEMBER
 from msgbench.errors import DatasetError
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 
-# What reading a damaged, encrypted or oddly packed file raises, beside what Pillow does with the first image's header.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    RuntimeError,  # encrypted; its NotImplementedError: a compression that Python has not
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    Image.DecompressionBombError,
-)
+# What reading a file or a member raises, and Pillow for the size in the first image's header.
+_UNREADABLE = (*DAMAGED_MEMBER, Image.DecompressionBombError)
 
 
 class ImageSet:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from msgbench.config import ModelSpec
 from msgbench.models.channels import RGB_CHANNELS, BlockChannels, discriminator_channels
 from msgbench.models.combine import make_combine
-from msgbench.models.growing import active_scales, fade_of
+from msgbench.models.growing import Grows, active_scales, fade_of
 from msgbench.models.layers import (
     GAIN_LINEAR,
     GAIN_LRELU,
@@ -133,7 +133,7 @@ class MultiScaleDiscriminator(nn.Module):
         return widened(a)
 
 
-class GrowingDiscriminator(nn.Module):
+class GrowingDiscriminator(Grows):
     """D of the baselines: a list of one image [N, 3, R, R] of the resolution that `lod` says -> scores [N].
 
     While a resolution fades in, what its block hands on is mixed with what from_rgb makes of the image at half the
@@ -155,7 +155,7 @@ class GrowingDiscriminator(nn.Module):
             self.blocks[name] = _block(plan, spec)
 
     def forward(self, images: Sequence[Tensor]) -> Tensor:
-        assert self.lod is not None
+        assert self.lod is not None, "this class always grows"
         highest_first = active_scales(self.scales, self.lod)[::-1]
         if [image.shape[-1] for image in images] != [highest_first[0]]:
             raise ValueError(

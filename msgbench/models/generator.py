@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from msgbench.config import ModelSpec
 from msgbench.models.channels import RGB_CHANNELS, channels
-from msgbench.models.growing import active_scales, fade_of, faded
+from msgbench.models.growing import Grows, active_scales, fade_of, faded
 from msgbench.models.layers import GAIN_LINEAR, GAIN_LRELU, EqualizedConv2d, widened
 
 
-class MultiScaleGenerator(nn.Module):
+class MultiScaleGenerator(Grows):
     """G: (z [N, latent_size], noise) -> images [N, 3, R, R] of all scales, lowest resolution first.
 
     A growing one gives a single image, of the resolution that `lod` says (models/growing.py); the parameters are

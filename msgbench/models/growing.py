@@ -24,17 +24,23 @@ def fade_of(lod: float) -> float:
     return lod - math.floor(lod)
 
 
+class Grows(nn.Module):
+    """A network that may grow: its scales, lowest first, and the missing level of detail (None: all scales at once)."""
+
+    scales: tuple[int, ...]
+    lod: float | None
+
+
 def set_lod(network: nn.Module, lod: float) -> None:
     """Have a growing generator or discriminator work at `lod`, from 0 to less than its number of scales.
 
     Raises ValueError for a network of all scales at once, or a `lod` that it has not.
     """
-    scales: tuple[int, ...] = network.scales  # type: ignore[assignment]
-    if getattr(network, "lod", None) is None:
+    if not isinstance(network, Grows) or network.lod is None:
         raise ValueError(f"{type(network).__name__} works at all scales at once: it has no lod")
-    if not 0 <= lod <= len(scales) - 1:
-        raise ValueError(f"lod {lod:g} is not allowed; allowed: 0 to {len(scales) - 1}")
-    setattr(network, "lod", lod)  # noqa: B010 (Module has no such field for types)
+    if not 0 <= lod <= len(network.scales) - 1:
+        raise ValueError(f"lod {lod:g} is not allowed; allowed: 0 to {len(network.scales) - 1}")
+    network.lod = lod
 
 
 def faded(image: Tensor, smaller: Tensor, lod: float) -> Tensor:

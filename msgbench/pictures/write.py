@@ -187,6 +187,7 @@ def _written(folder: Path, drawn: PictureSet) -> dict[str, Any]:
     """Writes one set as PNG and npz; its entry of the manifest."""
     picture, buffer = io.BytesIO(), io.BytesIO()
     Image.fromarray(laid_out(drawn.tiles, drawn.rows, drawn.columns)).save(picture, format="PNG")
+    # NumPy's types take any further keyword for its flag `allow_pickle`.
     np.savez(buffer, tiles=drawn.tiles, **drawn.arrays)  # type: ignore[arg-type]
     files = []
     for suffix, content in (("png", picture), ("npz", buffer)):

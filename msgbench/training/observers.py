@@ -23,7 +23,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
@@ -93,8 +94,8 @@ class Observer:
         if not earlier:
             return None
         try:
-            with safe_open(self.run_dir / observed_file(earlier[-1]), framework="pt") as file:
-                return earlier[-1], {int(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            kept = load_file(self.run_dir / observed_file(earlier[-1]))
+            return earlier[-1], {int(side): images for side, images in kept.items()}
         except (OSError, SafetensorError):
             return None
 

@@ -96,7 +96,7 @@ def test_the_genuine_inception_scores_as_by_the_fidelity_command(
     subprocess.run([sys.executable, str(expand), str(path)], check=True, capture_output=True)
     sets = {}
     for name in ("train", "test"):
-        sets[name] = read_split(shared_folder / "data" / "cifar-10-batches-bin", name)[0][:40]  # type: ignore[arg-type]
+        sets[name] = read_split(shared_folder / "data" / "cifar-10-batches-bin", name)[0][:40]
         (tmp_path / name).mkdir()
         for index, image in enumerate(sets[name]):
             pixels = image.permute(1, 2, 0).numpy()

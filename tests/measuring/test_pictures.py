@@ -43,7 +43,7 @@ def snapshot(
 ) -> Path:  # fmt: skip
     """A snapshot of an untrained generator; `lod` makes it a growing one."""
     model = ModelSpec(
-        family=family, resolution=resolution, latent_size=latent, width_multiplier=1 / 64,  # type: ignore[arg-type]
+        family=family, resolution=resolution, latent_size=latent, width_multiplier=1 / 64,
         **({} if lod is None else {"growing": True, "connections": "none"}),  # type: ignore[arg-type]
     )  # fmt: skip
     G = build_generator(model, torch.Generator().manual_seed(seed))

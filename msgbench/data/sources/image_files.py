@@ -29,6 +29,21 @@ ALLOWED = "PNG, BMP, lossless WebP or JPEG"
 # Far more than uncompressed pixels with all their metadata need.
 _BYTES_PER_PIXEL, _BYTES_BESIDE = 32, 2**20
 
+# What Pillow raises for a damaged file depends on its format and on the byte that was hit.
+DAMAGED_IMAGE = (
+    OSError,
+    SyntaxError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
 _RGB_MODES = ("RGB", "P", "1", "L", "RGBA", "LA", "PA")
 
 
@@ -77,20 +92,7 @@ def _decode(raw: bytes, side: int) -> Decoded:
                 pixels = _pixels(image, side)
     except Image.DecompressionBombError:
         raise _Wrong(f"states a size of far too many pixels; {expected}") from None
-    except (
-        # What Pillow raises for a damaged file depends on its format and on the byte that was hit.
-        OSError,
-        SyntaxError,
-        ArithmeticError,
-        AttributeError,
-        EOFError,
-        LookupError,
-        MemoryError,
-        TypeError,
-        ValueError,
-        struct.error,
-        zlib.error,
-    ):
+    except DAMAGED_IMAGE:
         raise _Wrong(f"is a damaged or truncated {kind} file; {expected}") from None
     return Decoded(pixels, lossy=kind == "JPEG")
 

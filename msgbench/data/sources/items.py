@@ -7,6 +7,7 @@ of an archive is ever written to a path that the archive names.
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import stat
 import zipfile
@@ -19,6 +20,17 @@ from typing import NamedTuple
 from msgbench.data.sources.class_folders import entries_of, natural_key
 from msgbench.data.sources.photographs import LARGEST_FILE
 from msgbench.errors import DatasetError
+
+# What reading a damaged, encrypted or oddly packed member of a zip archive raises.
+DAMAGED_MEMBER = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,  # encrypted; NotImplementedError, which is one, for a compression that Python has not
+    OSError,  # damaged bzip2 data
+    ValueError,
+)
 
 
 class Item(NamedTuple):
@@ -134,7 +146,9 @@ def _read_member(path: str, name: str) -> bytes:
         )
     try:
         return archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+    except DAMAGED_MEMBER as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's or the network's trouble, not the archive's
         raise DatasetError(f"{where}: is damaged or truncated in the archive") from None
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-import zlib
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -29,6 +28,7 @@ from PIL import ExifTags, Image, ImageOps, features
 from msgbench.config.dataset import Filter, Fit
 from msgbench.data.pool import alone
 from msgbench.data.sources import png
+from msgbench.data.sources.image_files import DAMAGED_IMAGE
 from msgbench.errors import DatasetError
 
 # Bumped by hand when the same file would give other pixels.
@@ -162,20 +162,7 @@ def _decode(raw: bytes, stack: ExitStack) -> tuple[Image.Image, tuple[str, ...],
                 rgb, changes = _rgb(image, deep)
     except Image.DecompressionBombError:
         raise _Wrong(_too_large("far too many")) from None
-    except (
-        # What Pillow raises for a damaged file depends on its format and on the byte that was hit.
-        OSError,
-        SyntaxError,
-        ArithmeticError,
-        AttributeError,
-        EOFError,
-        LookupError,
-        MemoryError,
-        TypeError,
-        ValueError,
-        struct.error,
-        zlib.error,
-    ):
+    except DAMAGED_IMAGE:
         raise _Wrong(f"is a damaged or truncated {kind} file; expected an image") from None
     return rgb, changes, plain and not changes
 
