@@ -121,6 +121,24 @@ def zip_with_damaged_member(folder: Path) -> Path:
     return path
 
 
+def zip_damaged_inside(method: int) -> Callable[[Path], Path]:
+    """An archive of this compression in which the packed bytes of b.png are damaged; a raw image packs well."""
+
+    def make(folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "a.zip"
+        with zipfile.ZipFile(path, "w", method) as archive:
+            archive.writestr("a.png", image())
+            archive.writestr("b.png", image(seed=1) + bytes(4000))
+        raw = bytearray(path.read_bytes())
+        start = raw.index(b"b.png") + 5
+        raw[start + 12 : start + 60] = bytes(48)
+        path.write_bytes(bytes(raw))
+        return path
+
+    return make
+
+
 def zip_bomb(folder: Path) -> Path:
     return write_zip(folder / "a.zip", {"a.png": b"\x89PNG\r\n\x1a\n" + bytes(2**28 + 1)})
 
@@ -207,6 +225,12 @@ BAD: dict[str, Bad] = {
     "zip with an absolute name": ("folder", zip_with_absolute_name, "/a.zip (/tmp/evil.png): names a place outside of"),
     "zip with a name of Windows": ("folder", zip_with_windows_name, "/a.zip (..\\evil.png): names a place outside of"),
     "zip with a link": ("folder", zip_with_link, "/a.zip (a.png): is a link; expected files only"),
+    "zip with a damaged LZMA member": (
+        "folder", zip_damaged_inside(zipfile.ZIP_LZMA), "/a.zip (b.png): is damaged or truncated in the archive",
+    ),
+    "zip with a damaged bzip2 member": (
+        "folder", zip_damaged_inside(zipfile.ZIP_BZIP2), "/a.zip (b.png): is damaged or truncated in the archive",
+    ),
     "zip with a damaged member": (
         "folder", zip_with_damaged_member, "/a.zip (b.png): is damaged or truncated in the archive",
     ),
