@@ -23,8 +23,17 @@ from msgbench.units import kimg_to_nimg
 _LENGTHS = ("stable_kimg", "fade_kimg")
 _LISTS = ("batch_sizes", "learning_rates", "repeats")
 
-# What a recipe says of its networks beside their size, which model_departures compares.
-_NETWORK_CHOICES = ("gains", "from_rgb_activation", "pixel_norm", "pooling")
+# Choices of networks beside their size, which model_departures compares, and what Tables 4 and 5 vary.
+_NETWORK_CHOICES = (
+    "mbstd",
+    "pixel_norm",
+    "equalized_lr",
+    "gains",
+    "lin_cat_activation",
+    "from_rgb_activation",
+    "to_rgb_activation",
+    "pooling",
+)
 
 _BETWEEN = (" instead of ", " in place of ")
 
@@ -76,13 +85,14 @@ def recipe_departures(spec: ExperimentSpec) -> tuple[str, ...]:
         for name, value in ours.model_dump().items()
         if value != getattr(published, name)
     ]
-    group, published = spec.model.mbstd_group_size, _published(spec).mbstd_group_size
+    networks = _published(spec)
+    group, published = spec.model.mbstd_group_size, networks.mbstd_group_size
     if group != published:
         found.append(f"groups of {group or 'all'} in MinBatchStd instead of {published or 'all'}")
     found += [
-        f"model.{name} {_plain(getattr(spec.model, name))} instead of {_plain(published)}"
-        for name, published in _published_with(spec, "model").items()
-        if name in _NETWORK_CHOICES and getattr(spec.model, name) != published
+        f"model.{name} {_plain(getattr(spec.model, name))} instead of {_plain(getattr(networks, name))}"
+        for name in _NETWORK_CHOICES
+        if getattr(spec.model, name) != getattr(networks, name)
     ]
     return (*found, *growing_departures(spec))
 
