@@ -67,8 +67,8 @@ def interval(values: Sequence[float], rng: np.random.Generator) -> Interval | No
 
     Percentiles of the means of RESAMPLES resamples. The plain percentile interval is too short for few values: by
     the missing sqrt(n / (n - 1)), and because it takes the normal distribution for Student's. The choice of the
-    percentiles makes up for both (Hesterberg, What Teachers Should Know About the Bootstrap, 2015, section 4.2). A mean of
-    resampled values cannot leave their range, so that three seeds still cover less than 95 %: `COVERAGE`.
+    percentiles makes up for both (Hesterberg, What Teachers Should Know About the Bootstrap, 2015, section 4.2). A mean
+    of resampled values cannot leave their range, so that three seeds still cover less than 95 %: `COVERAGE`.
     """
     n = len(values)
     if n < FEWEST_SEEDS:
