@@ -230,7 +230,7 @@ def table(
     log: LogOption = None,
 ) -> None:
     """Make a table of the paper from the records that exist."""
-    from msgbench.analysis.tables import make_table
+    from msgbench.analysis.table_forms import make_table
     from msgbench.console import log_to, say
 
     log_to(log)

@@ -133,6 +133,22 @@ class Run:
         return float(self.train["seconds"]) if self.train is not None else 0.0
 
     @property
+    def gpu_seconds(self) -> float:
+        """`seconds`, each counted for every GPU in use; 0 on a CPU."""
+        if self.train is None or not self.on_gpu:
+            return 0.0
+        # Records of versions that did not count them: a training has always used at most one.
+        return float(self.train.get("gpu_seconds", self.seconds))
+
+    @property
+    def energy_joule(self) -> float | None:
+        """What the GPUs took in all attempts; None when an attempt has not measured it."""
+        attempts = (self.train or {}).get("attempts") or []
+        found = [attempt.get("energy_joule") for attempt in attempts]
+        known = [float(value) for value in found if isinstance(value, int | float)]
+        return sum(known) if found and len(known) == len(found) else None
+
+    @property
     def on_gpu(self) -> bool:
         """Whether the training ran on a GPU."""
         return any(not device.startswith("cpu") for device in self.devices)

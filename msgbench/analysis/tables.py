@@ -1,7 +1,6 @@
-"""Tables: the paper's numbers beside ours, one row a method, as CSV and as Markdown.
+"""Tables: the paper's numbers beside ours, one row a method.
 
-A table is a pure function of config.yaml, the records and the papers' numbers. The CSV holds every
-number in full; the Markdown beside it is for reading.
+A table is a pure function of config.yaml, the records and the papers' numbers; table_forms.py writes it.
 """
 
 from __future__ import annotations
@@ -11,19 +10,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from msgbench.analysis import scale
-from msgbench.analysis.collect import Collection, Record, Run, collect
+from msgbench.analysis.collect import Collection, Record, Run
 from msgbench.analysis.elsewhere import beside_elsewhere, measured_elsewhere
-from msgbench.analysis.estimates import Picked, mean, pick, standard_deviation
+from msgbench.analysis.estimates import (
+    Interval,
+    Picked,
+    generator,
+    interval,
+    mean,
+    pick,
+    standard_deviation,
+)
 from msgbench.analysis.verdicts import Verdict, value_verdict
-from msgbench.config import Benchmark, TableRow, TableSpec
+from msgbench.config import TableRow, TableSpec
 from msgbench.config.sentences import nearest
 from msgbench.errors import ResultsError
-from msgbench.layout import Layout
 from msgbench.protocols import Protocol, get_protocol
-from msgbench.records import write_text
 from msgbench.reference import PaperNumber, Printed, cell, printed_value
 
 METRIC_NAMES = {"is": "IS", "fid": "FID", "kid": "KID", "prc": "F-score"}
@@ -90,10 +93,34 @@ class Row:
         """The planned runs of the row."""
         return tuple(seed.run for seed in self.seeds)
 
+    def interval_of(self, values: Sequence[float]) -> Interval | None:
+        """The interval of the mean of `best` or `final`; None for too few seeds, and for what has none."""
+        return None if self.real is not None else interval(values, generator("interval"))
+
+    @property
+    def difference(self) -> float | None:
+        """Our mean best score minus the printed one; None where one is missing."""
+        ours = mean(self.best)
+        return None if ours is None or self.paper.value is None else ours - self.paper.value
+
+    @property
+    def difference_percent(self) -> float | None:
+        """`difference` in percent of the printed score."""
+        difference, printed = self.difference, self.paper.value
+        return None if difference is None or not printed else 100 * difference / printed
+
     @property
     def gpu_hours(self) -> float:
-        """Hours of training on a GPU, all seeds."""
-        return sum(run.seconds for run in self.runs if run.on_gpu) / 3600
+        """Hours of training, each counted for every GPU in use, all seeds."""
+        return sum(run.gpu_seconds for run in self.runs) / 3600
+
+    @property
+    def energy_kwh(self) -> float | None:
+        """What the GPUs took for training, all seeds; None when it was not measured for all of it."""
+        trained = [run for run in self.runs if run.train is not None]
+        joule = [run.energy_joule for run in trained]
+        known = [value for value in joule if value is not None]
+        return sum(known) / 3.6e6 if trained and len(known) == len(joule) else None
 
     @property
     def cpu_hours(self) -> float:
@@ -162,15 +189,6 @@ def build_table(collection: Collection, name: str) -> Table:
     rows = [_row(collection, name, index, protocol) for index in range(len(spec.rows))]
     columns = tuple(c for c in _DESCRIBING if any(c in row.printed for row in rows))
     return Table(name, spec, protocol, columns, tuple(rows), collection)
-
-
-def make_table(benchmark: Benchmark, layout: Layout, table: str, out: Path) -> Path:
-    """Write the table as CSV to `out` and as Markdown beside it (suffix .md); returns `out`."""
-    shown = [table] if table in benchmark.tables else []
-    built = build_table(collect(benchmark, layout, shown), table)
-    write_text(out, table_frame(built, out.parent).to_csv(index=False, lineterminator="\n"))
-    write_text(out.with_suffix(".md"), table_markdown(built))
-    return out
 
 
 def _row(collection: Collection, table: str, index: int, protocol: Protocol) -> Row:
@@ -258,7 +276,7 @@ def _record_row(
     return Row(spec, label, printed, paper, (), record, (), verdict)
 
 
-def _beside(table: Table, row: Row, name: str) -> Record | None:
+def record_beside(table: Table, row: Row, name: str) -> Record | None:
     """The score by another protocol of a row without runs, where it has one of the present version."""
     protocol = get_protocol(name)
     if row.spec.record is not None:
@@ -305,150 +323,19 @@ def _method_row(
     return Row(spec, label, printed, paper, tuple(seeds), None, departures, verdict)
 
 
-def table_frame(table: Table, folder: Path) -> pd.DataFrame:
-    """The CSV's content; record links are relative to `folder`. Empty cells are what does not exist."""
-    return pd.DataFrame([_frame_row(table, row, folder) for row in table.rows])
-
-
-def _frame_row(table: Table, row: Row, folder: Path) -> dict[str, object]:
-    protocol, tier = table.protocol, table.collection.benchmark.tier
-    dataset = row.spec.real_images
-    if row.runs:
-        dataset = row.runs[0].plan.spec.dataset.name
-    cells: dict[str, object] = {
-        "table": table.name,
-        "row": row.spec.reference or row.spec.label,
-        "method": row.label,
-        "experiment": row.spec.experiment,
-        "dataset": dataset,
-    }
-    cells |= {
-        f"paper_{column}": row.printed[column].printed if column in row.printed else None
-        for column in table.columns
-    }
-    cells |= {
-        f"paper_{protocol.metric}": row.paper.printed,
-        "paper_origin": row.paper.origin,
-        "paper_place": row.paper.place,
-        "ours_best_mean": mean(row.best),
-        "ours_best_sd": standard_deviation(row.best),
-        "ours_final_mean": mean(row.final),
-        "ours_final_sd": standard_deviation(row.final),
-    }
-    by_seed = {seed.run.plan.seed: seed.picked for seed in row.seeds}
-    for seed in table.seeds:
-        picked = by_seed.get(seed)
-        cells |= {
-            f"ours_best_seed{seed}": picked.best.table_value if picked else None,
-            f"ours_final_seed{seed}": picked.final.table_value if picked else None,
-            # Text, so that a missing seed does not turn whole numbers into 4000.0.
-            f"images_at_best_seed{seed}": str(picked.best.cur_nimg) if picked else None,
-            f"hours_at_best_seed{seed}": _hours_at_best(row, seed) if picked else None,
-        }
-    evaluations = {seed.picked.evaluations for seed in row.seeds if seed.picked}
-    cells |= {
-        "evaluations_per_run": " ".join(str(number) for number in sorted(evaluations)) or None,
-        "verdict": str(row.verdict),
-        "tier": tier,
-        "scaled_down": None if row.spec.quoted else _scaled_down(table, row),
-        "protocol": f"{protocol.name} v{protocol.version}",
-        "extractor": protocol.extractor,
-        "comparable_with_paper": "yes" if protocol.comparable_with_paper else "no",
-    }
-    for name in table.spec.also:
-        also = [pick(run.of(name)) for run in row.runs if run.gap(name) is None]
-        if row.real is not None:
-            beside_it = _beside(table, row, name)
-            best = final = [beside_it.table_value] if beside_it else []
-        else:
-            best = [picked.best.table_value for picked in also if picked]
-            final = [picked.final.table_value for picked in also if picked]
-        cells |= {f"{name}_best_mean": mean(best), f"{name}_final_mean": mean(final)}
-    trained = [run for run in row.runs if run.train is not None]
-    beside = [record for run in row.runs for name in table.spec.also for record in run.of(name)]
-    if row.real is not None:
-        beside = [r for n in table.spec.also if (r := _beside(table, row, n))]
-    cells |= {
-        "gpu_hours": round(row.gpu_hours, 4) if trained else None,
-        "cpu_hours": round(row.cpu_hours, 4) if trained else None,
-        "runs": " ".join(run.run_id for run in row.runs) or None,
-        "records": " ".join(relative(record.path, folder) for record in row.records) or None,
-        "records_beside": " ".join(dict.fromkeys(relative(r.path, folder) for r in beside)) or None,
-    }
-    return cells
-
-
-def _hours_at_best(row: Row, seed: int) -> float | None:
-    """Hours of training until the best snapshot of one seed, measuring not counted."""
-    for result in row.seeds:
-        if result.run.plan.seed == seed and result.picked:
-            seconds = result.run.seconds_at(result.picked.best.cur_nimg)
-            return None if seconds is None else round(seconds / 3600, 4)
-    return None
-
-
-def _scaled_down(table: Table, row: Row) -> str | None:
-    departures = (*row.departures, *scale.protocol_departures(table.protocol))
-    return scale.statement(table.collection.benchmark.tier, departures) or None
-
-
-def table_markdown(table: Table) -> str:
-    """The table for reading: the paper's number beside ours, the statement of scale above it."""
-    protocol = table.protocol
-    ours = f"{table.metric} ours, {protocol.name}"
-    heads = [
-        "Method", *map(column_title, table.columns), f"{table.metric} paper",
-        f"{ours}, best", "final", "at images", "best of", "Verdict",
-    ]  # fmt: skip
-    lines = [f"### {table.spec.title}", ""]
-    if table.statement:
-        lines += [f"**{table.statement}.**", ""]
-    lines += [_line(heads), _line(["---"] * len(heads))]
-    for row in table.rows:
-        picked = [seed.picked for seed in row.seeds if seed.picked]
-        described = [row.printed[c].printed if c in row.printed else "" for c in table.columns]
-        lines.append(
-            _line([
-                row.label,
-                *described,
-                row.paper.printed,
-                with_deviation(row.best),
-                with_deviation(row.final),
-                ", ".join(f"{p.best.cur_nimg:,}" for p in picked),
-                ", ".join(str(n) for n in sorted({p.evaluations for p in picked})),
-                str(row.verdict),
-            ])
-        )  # fmt: skip
-    lines += [
-        "",
-        f"Protocol {protocol.name} version {protocol.version}: {protocol.title}, extractor {protocol.extractor}. "
-        f"{'Higher' if protocol.direction == 'higher' else 'Lower'} is better. `best` and `final` are means over seeds "
-        "of each run's best and last measured snapshot; `best of` is how many snapshots the best was picked from.",
-    ]
-    if not protocol.comparable_with_paper:
-        lines.append(scale.not_comparable(protocol))
-    if table.not_run:
-        lines += ["", *(f"- {sentence}" for sentence in table.not_run)]
-    return "\n".join(lines) + "\n"
-
-
 def column_title(column: str) -> str:
     """A describing column's name for people."""
     return _COLUMN_TITLES[column]
 
 
-def _line(cells: Sequence[str]) -> str:
-    # A pipe would end the cell.
-    return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
-
-
-def with_deviation(values: Sequence[float]) -> str:
-    """`4.12`, `4.12 ± 0.08` over several seeds, `–` for nothing."""
+def with_interval(values: Sequence[float], found: Interval | None) -> str:
+    """`4.12 ± 0.08 [4.05, 4.20]` where there is an interval, else each value: `4.12, 4.20`; `–` for nothing."""
     middle, deviation = mean(values), standard_deviation(values)
     if middle is None:
         return "–"
-    text = number(middle)
-    return text if deviation is None else f"{text} ± {number(deviation)}"
+    if found is None or deviation is None:
+        return ", ".join(map(number, values))
+    return f"{number(middle)} ± {number(deviation)} [{number(found.low)}, {number(found.high)}]"
 
 
 def number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Verdicts on single numbers: ours beside the printed one. Claims over several numbers come later.
+"""Verdicts on single numbers, ours beside the printed one; those on claims over several stand in claims/.
 
 The rule is written down once, here. A verdict needs the paper tier, the published protocol and three
 seeds; everything else has a word of its own that cannot be mistaken for one.
@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from msgbench.analysis.estimates import mean, standard_deviation
+from msgbench.analysis.estimates import FEWEST_SEEDS, mean, standard_deviation
 from msgbench.config import Tier
 
 Kind = Literal[
     "reproduced", "better", "worse", "inconclusive", "scaled", "not comparable", "not run", "quoted"
 ]
 
-FEWEST_SEEDS = 3
 RELATIVE_TOLERANCE = 0.10
 
 RULE = (

@@ -7,7 +7,7 @@ import pytest
 
 from msgbench.analysis.collect import collect
 from msgbench.analysis.figures import build_plot
-from msgbench.analysis.tables import make_table
+from msgbench.analysis.table_forms import make_table
 from msgbench.errors import ResultsError
 from msgbench.protocols import get_protocol
 from msgbench.records import read_json, write_json

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import pandas as pd
@@ -10,15 +9,9 @@ import pytest
 
 from msgbench.analysis import figures_of
 from msgbench.analysis.collect import collect
-from msgbench.analysis.tables import (
-    Table,
-    build_table,
-    make_table,
-    number,
-    table_frame,
-    table_markdown,
-    with_deviation,
-)
+from msgbench.analysis.estimates import Interval
+from msgbench.analysis.table_forms import make_table, table_frame, table_latex, table_markdown
+from msgbench.analysis.tables import Table, build_table, number, with_interval
 from msgbench.config import TableSpec
 from msgbench.errors import ResultsError
 from msgbench.records import read_json
@@ -144,12 +137,19 @@ def test_paper_tier_verdicts(paper):
         [8.53, 8.63, 8.73]
     )
     assert (row.gpu_hours, row.cpu_hours) == ("6.0", "0.0")
+    assert float(row.difference) == pytest.approx(0.0, abs=1e-9)
+    # Three values: the bootstrap's interval is at most their range.
+    assert 8.53 <= float(row.ours_best_low) < 8.63 < float(row.ours_best_high) <= 8.73
+    assert float(frame.loc["msg-progan-lr0.001"].difference) == pytest.approx(5.0 - 8.24)
+    percent = frame.loc["msg-progan-lr0.001"].difference_percent
+    assert float(percent) == pytest.approx(100 * (5.0 - 8.24) / 8.24)
+    assert frame.loc["msg-progan-lr0.01"].ours_best_low == ""  # two seeds have no interval
     assert row.scaled_down == ""
     assert row.comparable_with_paper == "yes"
     assert frame.loc["msg-progan-lr0.01"].ours_best_seed2 == ""
     assert len(row.runs.split(" ")) == 3
     assert "scaled down" not in markdown
-    assert "8.63 ± 0.10" in markdown
+    assert "8.63 ± 0.10 [8.53, 8.73]" in markdown
     reason = "left out: datasets.cifar10.path is not set"
     assert f"- cifar10-msg-progan-lr0.01, seed 2: not run: {reason}" in markdown
 
@@ -205,10 +205,11 @@ def test_numbers_for_people(value, text):
     assert number(value) == text
 
 
-def test_with_deviation():
-    assert with_deviation([]) == "–"
-    assert with_deviation([4.0]) == "4.00"
-    assert with_deviation([4.0, 5.0]) == f"4.50 ± {math.sqrt(0.5):.2f}"
+def test_fewer_than_three_seeds_are_shown_as_points():
+    assert with_interval([], None) == "–"
+    assert with_interval([4.0], None) == "4.00"
+    assert with_interval([4.0, 5.0], None) == "4.00, 5.00"
+    assert with_interval([4.0, 5.0, 6.0], Interval(4.1, 5.9)) == "5.00 ± 1.00 [4.10, 5.90]"
 
 
 def brought(tree, name: str, **table: object) -> Table:
@@ -237,7 +238,7 @@ def test_quoted_rows_show_the_paper_s_number_and_nothing_of_ours(make_tree) -> N
     frame = table_frame(table, full.layout.root)
     assert frame["paper_is"].tolist() == ["7.17", "7.63"]
     assert frame["ours_best_mean"].isna().tolist() == [True, False]
-    assert "| LR-GAN [29] | 7.17 | – | – |  |  | quoted |" in table_markdown(table)
+    assert "| LR-GAN [29] | 7.17 | – | – |  |  |  |  |  | quoted |" in table_markdown(table)
 
 
 def test_a_row_that_the_paper_does_not_have_has_a_dash(make_tree) -> None:
@@ -261,3 +262,16 @@ def test_a_table_outside_all_is_made_when_asked_for_and_needs_nothing_of_all(mak
     assert benchmark.table_experiments(["aside"]) == (LR3,)
     assert set(figures_of(benchmark, ["aside"])) == {"aside", "aside-losses"}
     assert "aside" not in figures_of(benchmark, benchmark.tables_of_all())
+
+
+def test_latex_is_escaped_and_has_a_row_for_each(make_tree) -> None:
+    full = make_tree("smoke").complete()
+    rows = [{"label": r"50 % of a_b & {c} \\ φ", "experiment": LR3}]
+    text = table_latex(brought(full, "own", rows=rows))
+    assert r"50 \% of a\_b \& \{c\} \textbackslash{}\textbackslash{} $\phi$ & " in text
+    assert text.count("&") - text.count(r"\&") == 2 * (
+        len(text.split(r"\toprule")[1].split(r"\\")[0].split("&")) - 1
+    )
+    assert "smoke tier: scaled down" in text
+    assert r"\label{tab:own}" in text
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1

@@ -10,7 +10,7 @@ import pytest
 from msgbench.analysis import figures_of
 from msgbench.analysis.figures import build_plot, make_figure
 from msgbench.analysis.report import make_report
-from msgbench.analysis.tables import make_table
+from msgbench.analysis.table_forms import make_table
 from msgbench.config import load_benchmark
 
 from .test_page import Page

@@ -20,7 +20,8 @@ from msgbench.analysis.figures import make_figure
 from msgbench.analysis.report import make_report
 from msgbench.analysis.report.pictures import GAP, TILE, contact_sheet, grid_thumbnail, moments
 from msgbench.analysis.scale import counted
-from msgbench.analysis.tables import make_table, number
+from msgbench.analysis.table_forms import make_table
+from msgbench.analysis.tables import number
 from msgbench.errors import ResultsError
 from msgbench.layout import short
 from msgbench.records import read_json, write_json

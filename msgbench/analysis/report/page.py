@@ -45,7 +45,7 @@ from msgbench.analysis.tables import (
     column_title,
     number,
     relative,
-    with_deviation,
+    with_interval,
 )
 from msgbench.analysis.verdicts import RULE, Verdict
 from msgbench.config import Tier, merge
@@ -446,7 +446,7 @@ def _table(table: Table, collection: Collection, folder: Path) -> PageTable:
 
 def _table_line(table: Table, row: Row, folder: Path) -> TableLine:
     picked = [(seed.run.plan.seed, seed.picked) for seed in row.seeds if seed.picked]
-    best, final = Link(with_deviation(row.best)), Link(with_deviation(row.final))
+    best, final = (Link(with_interval(v, row.interval_of(v))) for v in (row.best, row.final))
     if row.real is not None:
         best = final = _score(row.real, folder)
     elif len(picked) == 1:
