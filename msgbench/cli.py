@@ -21,7 +21,6 @@ from msgbench.errors import ConfigError, MsgbenchError, StoppedBySignal
 
 if TYPE_CHECKING:
     from msgbench.config import Benchmark
-    from msgbench.config.dataset import Source
     from msgbench.data.sources.base import Split
     from msgbench.layout import Layout
 
@@ -692,13 +691,13 @@ def _split(name: str | None) -> Split | None:
     return cast("Split | None", name)
 
 
-def _source(name: str | None) -> Source | None:
+def _source(name: str | None) -> str | None:
     from msgbench.config.dataset import PHOTOGRAPHS
 
     known = ("cifar10", *PHOTOGRAPHS)
     if name is not None and name not in known:
         raise ConfigError(f"--as: {name!r} is not allowed; allowed: {', '.join(known)}")
-    return cast("Source | None", name)
+    return name
 
 
 def main() -> None:
