@@ -74,7 +74,7 @@ def review_csv(store_dir: Path) -> Path:
 
 
 def seen_dir(store_dir: Path) -> Path:
-    """What was seen in the photographs of a dataset, with their names: for the user alone, may be deleted at any time."""
+    """What was seen in the photographs of a dataset, with their names: for the user alone, may be deleted."""
     return _beside_stores(store_dir) / "seen"
 
 

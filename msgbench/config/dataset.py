@@ -54,9 +54,9 @@ class DatasetSpec(Spec):
     name: str = Field(description="the dataset's key under `datasets` in config.yaml")
     source: Source = Field(
         description="recipe that reads the images: `cifar10`, `oxford_flowers`, `lsun_churches`, `lsun_bedrooms`, "
-        "`celeba_hq`, `ffhq`, `celeba` in the forms in which they are published, `indian_celebs` (photographs of people "
-        "from the web, in which faces are found), `folder` (any images), or `embedded` (drawn by msgbench itself, a "
-        "stand-in)"
+        "`celeba_hq`, `ffhq`, `celeba` in the forms in which they are published, `indian_celebs` (photographs of "
+        "people from the web, in which faces are found), `folder` (any images), or `embedded` (drawn by msgbench "
+        "itself, a stand-in)"
     )
     path: str | None = Field(
         default=None, description="where your copy of the dataset lies; not part of any fingerprint"
@@ -137,7 +137,8 @@ class DatasetSpec(Spec):
                 )
         if self.faces is not None and self.source not in WITH_FACES:
             raise ValueError(
-                f"faces does not fit source {self.source}; allowed with: {', '.join(WITH_FACES)}"
+                f"faces does not fit source {self.source}; allowed with: {', '.join(WITH_FACES)}; with another source "
+                "write faces: null"
             )
         if self.drawn is not None and self.path is not None:
             raise ValueError("drawn is for stand-ins, which have no path; give one of the two")
@@ -166,7 +167,7 @@ class DatasetSpec(Spec):
         return None
 
     def deciding(self) -> dict[str, Any]:
-        """What decides pixels and training, for fingerprints: no paths, no acceptance, no later field at its default."""
+        """What decides pixels and training, for fingerprints: no paths, no later field at its default."""
         payload = self.model_dump(mode="json", exclude={"path", "accept_terms", "faces"})
         for key in _LATER_FIELDS:
             if payload[key] is None:

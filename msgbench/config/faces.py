@@ -1,7 +1,7 @@
 """How photographs of people become a set of faces: detector, choice, crop, and the thresholds of every filter.
 
-The paper (section 3, "New Indian Celebs Dataset") names the steps and no number; what stands here is ours, each with its
-unit, and stands in the manifest of the set.
+The paper (section 3, "New Indian Celebs Dataset") names the steps and no number; what stands here is ours, each with
+its unit, and stands in the manifest of the set.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class FacesSpec(Spec):
         default=None,
         ge=0.0,
         le=1.0,
-        description="least certainty of a detection, 0 to 1; below it is an erroneous one. haar: the share of its three "
-        "cascades that see the face, 1.0 by default; yunet: its score, 0.7 by default",
+        description="least certainty of a detection, 0 to 1; below it is an erroneous one. haar: the share of its "
+        "three cascades that see the face, 1.0 by default; yunet: its score, 0.7 by default",
     )
     choose: Literal["largest", "all"] = Field(
         default="largest",
@@ -60,8 +60,8 @@ class FacesSpec(Spec):
         default=0.1,
         ge=0.0,
         le=0.5,
-        description="how far a crop may be moved to stay inside of its photograph, in sides of the crop; farther: it is "
-        "left out, unless `pad` is chosen",
+        description="how far a crop may be moved to stay inside of its photograph, in sides of the crop; farther: "
+        "it is left out, unless `pad` is chosen",
     )
     pad: Pad = Field(
         default="none",
@@ -88,11 +88,11 @@ class FacesSpec(Spec):
         default=0.24,
         ge=0.0,
         le=2.0,
-        description="least ratio of fine detail (about 1 px) to coarse detail (about 4 px) of the face scaled to 128 px; "
-        "below it a face is blurred",
+        description="least ratio of fine detail (about 1 px) to coarse detail (about 4 px) of the face scaled to "
+        "128 px; below it a face is blurred",
     )
     duplicate_bits: int | None = Field(
-        default=40,
+        default=32,
         ge=0,
         le=127,
         description="perceptual hashes (256 bits; of the photograph and of the face, mirrored ones too) that differ in "

@@ -120,8 +120,8 @@ PUBLISHED: dict[str, Published] = {
         faces=True,
         resize="lanczos",
         licence="none published (Karnewar and Wang, 2020, name no list); the photographs are their authors'",
-        terms="photographs of living people: that you may use them (the photographers' rights, the consent of the people "
-        "or another lawful ground), and that neither they nor names are passed on",
+        terms="photographs of living people: that you may use them (the photographers' rights, the consent of the "
+        "people or another lawful ground), and that neither they nor names are passed on",
         forms="a folder (flat, or one folder for each person) or a zip of photographs",
     ),
     "folder": Published(

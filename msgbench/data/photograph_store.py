@@ -22,7 +22,7 @@ from msgbench.data.manifest import (
 from msgbench.data.packing import ZIP_FROM_SIDE, Totals, pack
 from msgbench.data.sources import open_photographs
 from msgbench.data.sources.collection import RECIPE_VERSION, Collection, rule_of
-from msgbench.data.sources.photographs import DECODING_VERSION, libraries
+from msgbench.data.sources.photographs import DECODING_VERSION, Rule, libraries
 from msgbench.data.stand_ins import draw_raw, published_of
 from msgbench.errors import DatasetError
 from msgbench.records import sha256_file

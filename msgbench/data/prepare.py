@@ -178,9 +178,9 @@ def _finished(spec: DatasetSpec, store_dir: Path) -> Manifest | None:
         packing = manifest.packing
         matches = matches and asked == (packing.recipe_fingerprint, packing.decoding_version)
     if spec.source in WITH_FACES:
-        from msgbench.data.faces.face_store import is_reviewed_so
+        from msgbench.data.faces.face_store import is_current
 
-        matches = matches and is_reviewed_so(spec, store_dir, manifest.faces)
+        matches = matches and is_current(spec, store_dir, manifest)
     return manifest if matches and not source_changed(spec, manifest.source) else None
 
 

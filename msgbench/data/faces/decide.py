@@ -155,7 +155,7 @@ def _without_copies(candidates: list[_Candidate], rules: FacesSpec) -> list[Face
         prints = [_fingerprints(candidates[place]) for place in compared]
         for place, match in zip(compared, copies_of(prints, rules.duplicate_bits), strict=True):
             if match is not None:
-                matches[place] = compared[match.index], match.bits, match.mirrored
+                matches[place] = compared[match.first], match.bits, match.mirrored
     return [_outcome(one, matches.get(place), candidates) for place, one in enumerate(candidates)]
 
 

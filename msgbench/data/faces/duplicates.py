@@ -1,7 +1,7 @@
 """Near-duplicates by perceptual hash: of whole photographs, of crops, and of the mirror images of both.
 
-A photograph that was scaled, compressed or mirrored has nearly the hash of the original; a crop's hash also finds a face
-whose surroundings were cut off. Who lies in which folder does not matter.
+A photograph that was scaled, compressed or mirrored has nearly the hash of the original; a crop's hash also finds a
+face whose surroundings were cut off. Who lies in which folder does not matter.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Fingerprints(NamedTuple):
 class Match(NamedTuple):
     """The earlier face that another one is a copy of."""
 
-    index: int
+    first: int
     bits: int
     """of 256 that differ"""
     mirrored: bool

@@ -223,7 +223,7 @@ class Looked(NamedTuple):
 def look_at_all(
     inputs: list[Input], rules: Rules, folder: Path, title: str, workers: int
 ) -> list[Looked]:
-    """Every input, in their order; `folder` keeps what was seen, and what it has of an earlier run is not done again."""
+    """Every input, in their order; what `folder` has of an earlier run is not looked at again."""
     for name in ("crops", "photographs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     known = _known(folder)
@@ -268,8 +268,9 @@ def _lines(path: Path) -> Iterator[tuple[bytes, tuple[tuple[str, int, int], Seen
                 if not line.endswith(b"\n"):
                     return
                 name, size, changed, fields = json.loads(line)
-                faces = [FaceSeen(*face) for face in fields[-1]]
-                yield line, ((name, size, changed), Seen(*fields[:-1], faces))
+                *whole, faces = fields
+                seen = Seen._make([*whole, [FaceSeen._make(face) for face in faces]])
+                yield line, ((name, size, changed), seen)
     except FileNotFoundError:
         return
     except (ValueError, TypeError):

@@ -32,7 +32,7 @@ from msgbench.data.faces.outcomes import (
     write_names,
     write_outcomes,
 )
-from msgbench.data.faces.review import Review
+from msgbench.data.faces.review import Review, review_path
 from msgbench.data.faces.sheets import write_sheets
 from msgbench.data.manifest import FaceFacts, FileFact, Manifest
 from msgbench.data.photograph_store import PhotographStore
@@ -41,7 +41,7 @@ from msgbench.data.sources.items import Item
 from msgbench.data.sources.photographs import Rule
 from msgbench.data.stand_ins import draw_raw
 from msgbench.errors import DatasetError
-from msgbench.layout import SHEETS, review_csv, seen_dir, short
+from msgbench.layout import SHEETS, seen_dir, short
 from msgbench.locks import FolderLock
 from msgbench.records import sha256_file
 
@@ -50,18 +50,23 @@ _SPARE_BYTES_A_PHOTOGRAPH = 200_000  # crop, thumbnail and lines
 _EXAMPLES = 3
 
 
-def review_path(spec: DatasetSpec, store_dir: Path) -> Path:
-    """Where the decisions about the faces of a dataset lie."""
-    chosen = spec.face_rules.review
-    return Path(chosen).expanduser() if chosen else review_csv(store_dir)
+def is_current(spec: DatasetSpec, store_dir: Path, manifest: Manifest) -> bool:
+    """Whether a store was made of the files that lie there and by the decisions as they are now.
 
-
-def is_reviewed_so(spec: DatasetSpec, store_dir: Path, facts: FaceFacts | None) -> bool:
-    """Whether a store was made by the decisions as they are now; raises DatasetError for a malformed review."""
-    return (
-        facts is not None
-        and Review.read(review_path(spec, store_dir)).sha256 == facts.review_sha256
-    )
+    Of files their number and sizes are looked at; where there are none any more, the store outlives them. Raises
+    DatasetError for a malformed review.
+    """
+    facts = manifest.faces
+    if facts is None or Review.read(review_path(spec, store_dir)).sha256 != facts.review_sha256:
+        return False
+    if spec.path is None:
+        return True
+    try:
+        inputs = list_inputs(spec)
+    except DatasetError:
+        return True
+    stated = sum(facts.inputs.values()), manifest.source.files[0].bytes
+    return stated == (len(inputs), sum(one.size for one in inputs))
 
 
 class FaceStore:
@@ -205,8 +210,8 @@ class FaceStore:
             update={
                 "form": "drawn photographs" if self.drawn else "photographs of people",
                 "files": (self._inputs_fact(),),
-                "count": len(self._inputs),
-                "expected_count": len(self._inputs),
+                "count": len(self.decided.kept),
+                "expected_count": len(self.decided.kept),
             }
         )
         return manifest.model_copy(
@@ -269,7 +274,7 @@ class FaceStore:
             detector=described(open_detector(rules.detector, rules.yunet)),
             version=EXAMINE_VERSION,
             inputs=counts(decided),
-            outcomes={name: text for name, text in OUTCOMES.items()},
+            outcomes=dict(OUTCOMES),
             faces_found=len(decided.faces),
             faces_kept=len(decided.kept),
             review_sha256=self._review.sha256,

@@ -16,7 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from msgbench.config import DatasetSpec
 from msgbench.errors import DatasetError
+from msgbench.layout import review_csv
 from msgbench.records import atomic_file
 
 COLUMNS = ("face", "box", "decision", "why")
@@ -57,7 +59,7 @@ class Review:
 
     @classmethod
     def read(cls, path: Path) -> Review:
-        """The decisions at `path`, none where there is no file; raises DatasetError, naming the line, for a wrong one."""
+        """The decisions at `path`, none where there is no file; raises DatasetError, naming the line."""
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -88,7 +90,7 @@ class Review:
         return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
     def of_face(self, photograph: str, box: Iterable[float]) -> Decision | None:
-        """The decision about the face at `box`: the one whose box it is, else the one about the whole photograph's drop."""
+        """The decision about the face at `box`, else about its whole photograph; None: there is none."""
         left, top, width, height = box
         found: tuple[float, Decision] | None = None
         for decision in self._by_photograph.get(photograph, ()):
@@ -116,7 +118,7 @@ class Review:
         return [decision for decision in self.decisions if decision.line not in self._matched]
 
     def add(self, faces: Iterable[tuple[str, Iterable[float]]]) -> bool:
-        """Append a line without decision for each face (id, box) that has none; False: the file was edited meanwhile."""
+        """Append a line for each face (id, box) that has none; False, and nothing done: it was edited meanwhile."""
         fresh = [(face, box) for face, box in faces if face not in self._listed]
         try:
             now = self.path.read_bytes() if self.path.exists() else None
@@ -137,6 +139,20 @@ class Review:
             raise DatasetError(f"{self.path}: cannot be written ({error.strerror})") from None
         self.content = text
         return True
+
+
+def review_path(spec: DatasetSpec, store_dir: Path) -> Path:
+    """Where the decisions about the faces of a dataset lie."""
+    chosen = spec.face_rules.review
+    return Path(chosen).expanduser() if chosen else review_csv(store_dir)
+
+
+def review_digest(spec: DatasetSpec, store_dir: Path) -> str:
+    """Digest of the decisions, for the workflow; of a malformed file a word, so that `prepare` says what is wrong."""
+    try:
+        return Review.read(review_path(spec, store_dir)).sha256[:16]
+    except DatasetError:
+        return "malformed"
 
 
 def _dialect(content: bytes) -> tuple[str, str]:

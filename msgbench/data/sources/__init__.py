@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from msgbench.config import DatasetSpec
-from msgbench.config.dataset import PHOTOGRAPHS
+from msgbench.config.dataset import PHOTOGRAPHS, WITH_FACES
 from msgbench.config.published import PUBLISHED
 from msgbench.data.manifest import SourceFacts
 from msgbench.data.sources import cifar10, collection, embedded, flowers, lsun
@@ -70,14 +70,16 @@ def recipe_version(source: str) -> int:
 def source_changed(spec: DatasetSpec, facts: SourceFacts) -> bool:
     """Whether the files at `spec.path` are visibly not those of `facts` (names and sizes only, nothing is read).
 
-    False also when nothing is there: a store outlives the files it was made from.
+    False also when nothing is there: a store outlives the files it was made from. Of faces data/faces looks itself.
     """
     if spec.path is None:
         return False
     if spec.source == "cifar10":
         return cifar10.sizes_changed(spec, facts)
-    if spec.source not in PHOTOGRAPHS or (
-        spec.source == "oxford_flowers" and Path(spec.path).is_file()
+    if (
+        spec.source not in PHOTOGRAPHS
+        or spec.source in WITH_FACES
+        or (spec.source == "oxford_flowers" and Path(spec.path).is_file())
     ):
         return False
     try:
