@@ -5,6 +5,7 @@ from msgbench.config.benchmark import Benchmark, load_benchmark, parse_override,
 from msgbench.config.cluster import TASKS, ClusterSpec, JobResources, Task, job_resources
 from msgbench.config.document import (
     LAYER_TABLES,
+    OWN_TABLES,
     Document,
     Launcher,
     TableRow,
@@ -36,6 +37,7 @@ from msgbench.config.specs import (
 __all__ = [
     "GRADIENT_PENALTIES",
     "LAYER_TABLES",
+    "OWN_TABLES",
     "PUBLISHED_WITH",
     "RECIPES",
     "RELATIVISTIC",
