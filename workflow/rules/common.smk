@@ -346,3 +346,7 @@ MEASURING_SOURCES = source_digest(*MEASURING_ROOMS)
 PICTURE_SOURCES = source_digest(*PICTURE_ROOMS)
 ANALYSIS_SOURCES = source_digest(*ANALYSIS_ROOMS)
 MODEL_SOURCES = source_digest(*MODEL_ROOMS)
+# Of what all tables show.
+TABLES_OF_ALL = fingerprint_of(
+    {name: benchmark.tables[name].model_dump(mode="json") for name in benchmark.tables_of_all()}
+)

@@ -84,7 +84,8 @@ for name in OWN_TABLES:
         params:
             name=name,
             sources=ANALYSIS_SOURCES,
-            models=MODEL_SOURCES,
+            # What the table is made from beside records: the networks, or the rows of all tables.
+            content=MODEL_SOURCES if name == "parameters" else TABLES_OF_ALL,
             config=lambda wildcards, output: CONFIG_ARGUMENTS,
         message:
             f"table {name}"
@@ -136,6 +137,7 @@ rule claims:
         sources=ANALYSIS_SOURCES,
         others=lambda wildcards: measured_beside(),
         pictures=lambda wildcards: pictures_drawn(),
+        content=[MODEL_SOURCES, TABLES_OF_ALL],
         config=lambda wildcards, output: CONFIG_ARGUMENTS,
     message:
         "claims"
