@@ -66,7 +66,8 @@ class Progress:
     every `every_seconds` (less and less often, down to every MSGBENCH_PROGRESS_SECONDS, where that is set),
     and one at the end. `start` is where a resumed task begins; it counts as done but
     not for the rate. `work`: what being done so far has cost, where units do not all cost the same; the ETA then
-    follows that and not the number of units. Not `shown`, it only measures: of several processes with one task one speaks.
+    follows that and not the number of units. Not `shown`, it only measures: of several processes that share a task one
+    speaks.
     """
 
     def __init__(

@@ -43,7 +43,8 @@ def _cuda(local_rank: int | None) -> torch.device:
     index = local_rank if seen > 1 else 0
     if index >= seen:
         raise ConfigError(
-            f"LOCAL_RANK {local_rank}: this machine has {seen} GPUs for its processes; allowed: as many processes as GPUs"
+            f"LOCAL_RANK {local_rank}: this machine has {seen} GPUs for its processes; allowed: as many processes as "
+            "GPUs"
         )
     torch.cuda.set_device(index)
     return torch.device("cuda", index)

@@ -63,9 +63,9 @@ def discriminator_loss(
 
     `reals`, `fakes`: lists of [N, 3, R, R], lowest resolution first; `u`: [N] or [N, S] in [0, 1], read by the
     gradient penalties alone; `connected`: resolutions that D uses, None = all; `adversarial`: the adversarial term of
-    scores of reals and fakes, where these are but a part of what it compares (None: the spec's); `enlarged`: the penalty's gradients are
-    by the pixels of images so many times as wide and high (the growing baselines' penalties see images of the full
-    resolution at all times). Gradients stop at the fakes: nothing reaches G.
+    scores of reals and fakes, where these are but a part of what it compares (None: the spec's); `enlarged`: the
+    penalty's gradients are by the pixels of images so many times as wide and high (the growing baselines' penalties see
+    images of the full resolution at all times). Gradients stop at the fakes: nothing reaches G.
     For R1 with total derivatives the reals must be one chained pyramid whose top requires gradients.
     The gradient penalty's weight is divided by target^2, as in ProGAN's code, so that the term keeps its size when
     the target is not 1.

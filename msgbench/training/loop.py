@@ -122,7 +122,7 @@ class _Training:
     def _load_state(self) -> dict[str, Any]:
         """The newest whole state, empty without one; the first process reads it, for all."""
         state: dict[str, Any] = {}
-        content = b""
+        content: bytes | memoryview = b""
         if self.world.is_first:
             fingerprint = self.store.manifest.fingerprint
             state = load_latest(self.run_dir, self.run, fingerprint, say) or {}

@@ -40,9 +40,9 @@ def discriminator_step(
     inputs = generator_inputs(nets.G, run, batch, cur_nimg, "d")
     u = mixing(run, batch, len(reals), cur_nimg, device)
     own = [share.micro(list(reals), index, parts) for index in range(len(parts))]
-    adversarial = None
+    whole = None
     if run.spec.loss.relativistic and not parts[0].is_whole:
-        adversarial = WholeBatchTerm(
+        whole = WholeBatchTerm(
             share.world,
             lambda real, fake: d_loss(run.spec.loss.adversarial, real, fake),
             _scores_first(nets, parts, own, inputs) if len(parts) > 1 else None,
@@ -61,7 +61,7 @@ def discriminator_step(
             u if u is None else part.of(u),
             run.spec.loss,
             connected_scales(nets.D),
-            adversarial and adversarial.of(index),
+            None if whole is None else whole.of(index),
             enlarged(shown, run),
         )
         _weighted(loss.total, part).backward()
@@ -108,10 +108,10 @@ def generator_gradients(
     if spec.relativistic:
         assert reals is not None, f"{spec.adversarial} needs reals in the generator step"
         own = [share.micro(list(reals), index, parts) for index in range(len(parts))]
-    adversarial = None
+    whole = None
     with frozen(nets.D):
         if spec.relativistic and not parts[0].is_whole:
-            adversarial = WholeBatchTerm(
+            whole = WholeBatchTerm(
                 share.world,
                 lambda real, fake: g_loss(spec.adversarial, fake, real),
                 _scores_first(nets, parts, own, inputs) if len(parts) > 1 else None,
@@ -124,11 +124,11 @@ def generator_gradients(
                 fakes = inputs.of(part).generate(nets.G)
             real_scores = nets.D(own[index]) if spec.relativistic else None
             fake_scores = nets.D(fakes)
-            if adversarial is None:
+            if whole is None:
                 loss = g_loss(spec.adversarial, fake_scores, real_scores)
             else:
                 assert real_scores is not None
-                loss = adversarial.of(index)(real_scores, fake_scores)
+                loss = whole.of(index)(real_scores, fake_scores)
             _weighted(loss, part).backward()
             report = _joined(report, StepReport.of_generator(loss, fakes), part)
     buffers.finish()

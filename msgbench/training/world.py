@@ -95,7 +95,7 @@ class World:
         self._store = store = self._meet(device)
         try:
             names = self._names(store)
-            with Heartbeat(store.clone(), self.rank, names, _lost_seconds()).running() as heartbeat:
+            with _heart(store, self.rank, names).running() as heartbeat:
                 self._heartbeat = heartbeat
                 try:
                     yield
@@ -193,10 +193,10 @@ class World:
         """Return when every process has come here."""
         self.most([0])
 
-    def from_first(self, content: bytes) -> bytes:
+    def from_first(self, content: bytes | memoryview) -> bytes:
         """`content` of the first process, for all of them."""
         if self.is_alone:
-            return content
+            return bytes(content)
         length = torch.tensor([len(content)], dtype=torch.int64)
         with self._together():
             dist.broadcast(length, 0)
@@ -222,6 +222,11 @@ class ProcessLost(TrainingError):
 
 
 ALONE = World()
+
+
+def _heart(store: dist.Store, rank: int, names: list[str]) -> Heartbeat:
+    # A connection of its own: the others' threads are not waited for. The type is not told of it.
+    return Heartbeat(store.clone(), rank, names, _lost_seconds())  # type: ignore[attr-defined]
 
 
 def _lost_seconds() -> float:

@@ -170,8 +170,8 @@ def test_an_experiment_names_the_numbers_of_processes_that_it_can_be_shared_by()
     assert legal_processes(spec) == (1, 2, 4, 8)
     with pytest.raises(
         ConfigError,
-        match=r"^cluster.train: 3 processes are not allowed; batches of 32 images in whole groups of 4 can be shared by "
-        r"1, 2, 4, 8$",
+        match=r"^cluster.train: 3 processes are not allowed; batches of 32 images in whole groups of 4 can be "
+        r"shared by 1, 2, 4, 8$",
     ):
         check_processes(spec, 3, "cluster.train")
     growing = run_of({"growing": {**GROWING, "batch_sizes": {4: 16, 8: 8}}, "training": LENGTHS})
@@ -328,8 +328,8 @@ def test_torchrun_starts_a_training(make_run: MakeRun, store_dir: Path) -> None:
     subprocess.run(torchrun, check=True, capture_output=True, timeout=120)
     content = json.loads((run_dir / "train.json").read_bytes())
     assert content["attempts"][0]["processes"] == 2
+    three = [word.replace("=2", "=3") for word in torchrun]
     with pytest.raises(subprocess.CalledProcessError) as refused:
-        three = [word.replace("=2", "=3") for word in torchrun]
         subprocess.run(three, check=True, capture_output=True, timeout=120, text=True)
     assert (
         "WORLD_SIZE: 3 processes are not allowed; batches of 8 images in whole groups of 4"
