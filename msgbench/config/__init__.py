@@ -20,7 +20,13 @@ from msgbench.config.document import (
 )
 from msgbench.config.growing import PUBLISHED_WITH, RECIPES, GrowingSpec
 from msgbench.config.model import ModelSpec
-from msgbench.config.objective import GRADIENT_PENALTIES, EmaSpec, LossSpec, OptimizerSpec
+from msgbench.config.objective import (
+    GRADIENT_PENALTIES,
+    RELATIVISTIC,
+    EmaSpec,
+    LossSpec,
+    OptimizerSpec,
+)
 from msgbench.config.patches import merge
 from msgbench.config.schedule import Phase, Schedule
 from msgbench.config.specs import (
@@ -39,6 +45,7 @@ __all__ = [
     "LAYER_TABLES",
     "PUBLISHED_WITH",
     "RECIPES",
+    "RELATIVISTIC",
     "TASKS",
     "TIERS",
     "UNBUILT_SOURCES",
