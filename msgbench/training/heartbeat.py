@@ -13,11 +13,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from types import TracebackType
 
 from torch.distributed import Store
 
-from msgbench.errors import TrainingError
+from msgbench.errors import MsgbenchError, StoppedBySignal, TrainingError
 
 BEAT_SECONDS = 1.0
 # A process that is killed is noticed at once by its neighbours, whose connections break; then who it was
@@ -40,25 +40,34 @@ class Heartbeat:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[Heartbeat]:
-        """Beat while the block runs."""
+    def __enter__(self) -> Heartbeat:
+        """Beat while the block runs, and note for the others what ends it before its time."""
         self._beat()
         self._thread.start()
-        try:
-            yield self
-        finally:
-            self._ended.set()
-            self._thread.join(5)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # A signal stops all of them at the same step.
+        if error is not None and not isinstance(error, StoppedBySignal):
+            own = isinstance(error, MsgbenchError)
+            what = str(error) if own else f"{type(error).__name__}: {error}"
+            self.note(f"{self._names[self._rank]} ended: {what}")
+        self._ended.set()
+        self._thread.join(5)
 
     def note(self, what: str) -> None:
         """Write down why this process ends, unless somebody noted a failure before."""
-        with contextlib.suppress(Exception), self._lock:
+        with contextlib.suppress(RuntimeError), self._lock:
             self._store.compare_set(_FAILED, "", what)
 
     def noted(self) -> str:
         """What was noted by whoever was first, "" when nothing was."""
-        with contextlib.suppress(Exception), self._lock:
+        with contextlib.suppress(RuntimeError), self._lock:
             if self._store.check([_FAILED]):
                 return str(self._store.get(_FAILED).decode())
         return ""
@@ -99,7 +108,7 @@ class Heartbeat:
         try:
             with self._lock:
                 counts = [self._store.add(f"beat/{rank}", 0) for rank in range(len(self._names))]
-        except Exception:
+        except RuntimeError:
             return False
         now = time.monotonic()
         for rank, count in enumerate(counts):
@@ -112,7 +121,7 @@ class Heartbeat:
             what = ""
             try:
                 self._beat()
-            except Exception:
+            except RuntimeError:
                 what = f"{self._names[0]}, in which the processes meet, is gone"
             what = what or self.noted()
             if not what and self._look():

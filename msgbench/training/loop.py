@@ -35,7 +35,7 @@ from msgbench.training.grids import write_grids
 from msgbench.training.interrupt import OnTerm, StopRequest
 from msgbench.training.ledger import Ledger
 from msgbench.training.networks import Networks, update_ema
-from msgbench.training.observers import Observer, fixed_images
+from msgbench.training.observers import Observer, epoch_begun, fixed_images
 from msgbench.training.reports import StepReport, Unread
 from msgbench.training.share import Share
 from msgbench.training.state import (
@@ -181,6 +181,8 @@ class _Training:
                 update_ema(self.nets.G_ema, self.nets.G, self.run.spec.ema.beta_for(batch_size))
                 self.unread.add(self.cur_nimg, reports)
                 self.cur_nimg += batch_size
+                if epoch_begun(self.cur_nimg, batch_size, len(self.store)) is not None:
+                    self._read()
                 if observer is not None:
                     observer.after_step(self.cur_nimg, batch_size, self._fixed_images)
                 self._report()

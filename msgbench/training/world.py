@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from msgbench.errors import ConfigError, MsgbenchError, StoppedBySignal, TrainingError
+from msgbench.errors import ConfigError, TrainingError
 from msgbench.training.heartbeat import Heartbeat, sentence
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -94,22 +94,11 @@ class World:
             return
         self._store = store = self._meet(device)
         try:
-            names = self._names(store)
-            with _heart(store, self.rank, names).running() as heartbeat:
-                self._heartbeat = heartbeat
-                try:
-                    yield
-                except MsgbenchError as error:
-                    heartbeat.note(f"{names[self.rank]} ended: {error}")
-                    raise
-                except StoppedBySignal:
-                    raise
-                except Exception as error:
-                    heartbeat.note(f"{names[self.rank]} failed: {type(error).__name__}: {error}")
-                    raise
+            with _heart(store, self.rank, self._names(store)) as self._heartbeat:
+                yield
         finally:
             self._heartbeat = self._store = None
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(RuntimeError):
                 dist.destroy_process_group()
 
     def _meet(self, device: torch.device) -> dist.Store:

@@ -24,7 +24,7 @@ from msgbench.records import write_json
 from msgbench.sampling import SampleSet
 from msgbench.snapshots import load_snapshot
 from msgbench.training import loop, steps
-from msgbench.training.draws import generator_inputs
+from msgbench.training.draws import generator_inputs, style_mixing
 from msgbench.training.loop import train
 from msgbench.training.networks import Networks
 
@@ -340,12 +340,12 @@ def test_styles_are_mixed_with_the_probability_that_was_asked_for() -> None:
     run = run_of(METHODS["stylegan"])
     nets = Networks.build(run, torch.device("cpu"))
     z = torch.zeros(4, 16)
-    drawn = [steps.style_mixing(nets.G, run, z, nimg, "mixing-d") for nimg in range(2000)]
+    drawn = [style_mixing(nets.G, run, z, nimg, "mixing-d") for nimg in range(2000)]
     mixed = [mixing for mixing in drawn if mixing is not None]
     # 0.9 of 2000: within four standard deviations.
     assert abs(len(mixed) - 1800) < 54
     # Four layers at 8 px: the first that follows the others is the second, third or fourth.
     assert {mixing.cutoff for mixing in mixed} == {1, 2, 3}
     nets.grow_to(1.0)
-    early = [steps.style_mixing(nets.G, run, z, nimg, "mixing-d") for nimg in range(100)]
+    early = [style_mixing(nets.G, run, z, nimg, "mixing-d") for nimg in range(100)]
     assert {mixing.cutoff for mixing in early if mixing is not None} == {1}

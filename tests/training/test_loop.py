@@ -402,7 +402,7 @@ def test_a_loss_that_is_not_finite_names_term_scale_and_kimg(
     with pytest.raises(TrainingError, match=expected):
         train(run_dir, store_dir, "cpu")
     assert not (run_dir / "train.json").exists()
-    assert not list((run_dir / "states").iterdir()), "what is not finite is not saved"
+    assert not list((run_dir / "states").glob("*")), "what is not finite is not saved"
 
 
 def test_a_generator_loss_that_is_not_finite_is_named(make_run: MakeRun, store_dir: Path) -> None:

@@ -11,6 +11,14 @@ rule runs:
         "target runs"
 
 
+def beside_fingerprint(wildcards):
+    """What a spec says that may change under its path: how it is measured, how many images are worked on at a time."""
+    spec = experiment_of(wildcards)
+    at_a_time = spec.training.micro_batch_size
+    said = spec.evaluation.model_dump_json()
+    return said if at_a_time is None else f"{said} micro_batch_size {at_a_time}"
+
+
 # The spec's training half cannot change under its path; its measuring half can.
 rule plan:
     output:
@@ -21,7 +29,7 @@ rule plan:
         "../../envs/environment.yaml"
     params:
         fingerprint=lambda wildcards: experiment_of(wildcards).fingerprint,
-        measuring=lambda wildcards: experiment_of(wildcards).evaluation.model_dump_json(),
+        measuring=lambda wildcards: beside_fingerprint(wildcards),
         run_dir=lambda wildcards, output: Path(output[0]).parent,
         config=lambda wildcards, output: CONFIG_ARGUMENTS,
     message:
