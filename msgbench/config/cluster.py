@@ -205,8 +205,7 @@ class JobResources(Spec):
         for key in ("nodes", "tasks_per_node"):
             if task != "train" and getattr(self, key) not in (None, 1):
                 raise ValueError(
-                    f"{task}: {key} {getattr(self, key)} is not allowed; allowed: 1 (only a training is shared by "
-                    "processes)"
+                    f"{key} {getattr(self, key)} is not allowed; allowed: 1 (only a training is shared by processes)"
                 )
 
     def merged(self, other: JobResources) -> JobResources:
@@ -244,7 +243,10 @@ class ClusterSpec(Spec):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for task in TASKS:
-            self.of(task).check_task(task)
+            try:
+                self.of(task).check_task(task)
+            except ValueError as error:
+                raise ValueError(f"{task}: {error}") from None
         return self
 
     def of(self, task: Task) -> JobResources:

@@ -208,5 +208,5 @@ def test_only_a_training_is_shared_by_processes() -> None:
     with pytest.raises(ValidationError, match=r"evaluate: nodes 2 is not allowed; allowed: 1"):
         ClusterSpec.model_validate({"evaluate": {"nodes": 2}})
     cluster = ClusterSpec.model_validate({"train": {"nodes": 2}})
-    with pytest.raises(ConfigError, match=r"^resources.sample: evaluate: tasks_per_node 2 is not"):
+    with pytest.raises(ConfigError, match=r"^resources.sample: tasks_per_node 2 is not"):
         cluster.of_rule("evaluate", "sample", {"tasks_per_node": 2})
