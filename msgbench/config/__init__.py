@@ -2,7 +2,14 @@
 
 from msgbench.config.base import fingerprint_of
 from msgbench.config.benchmark import Benchmark, load_benchmark, parse_override, read_yaml, resolve
-from msgbench.config.cluster import TASKS, ClusterSpec, JobResources, Task, job_resources
+from msgbench.config.cluster import (
+    TASKS,
+    ClusterSpec,
+    JobResources,
+    Task,
+    job_resources,
+    require_task,
+)
 from msgbench.config.document import (
     LAYER_TABLES,
     OWN_TABLES,
@@ -72,5 +79,6 @@ __all__ = [
     "merge",
     "parse_override",
     "read_yaml",
+    "require_task",
     "resolve",
 ]
