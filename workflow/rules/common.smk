@@ -14,7 +14,7 @@ from snakemake.utils import validate
 
 from msgbench.analysis import FIRST_TRAINING, figures_of
 from msgbench.analysis.cost import Workload, announcement, require_accepted
-from msgbench.config import LAYER_TABLES, fingerprint_of, resolve
+from msgbench.config import LAYER_TABLES, OWN_TABLES, fingerprint_of, resolve
 from msgbench.config.dataset import WITH_FACES
 from msgbench.config.overrides import layered
 from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
@@ -170,6 +170,14 @@ def test_store_of(wildcards):
 def experiment_of(wildcards):
     """The spec of a job's experiment; refuses a path whose fingerprint is not the present one."""
     return present(benchmark.experiments[wildcards.experiment], wildcards.experiment, wildcards.fp)
+
+
+def beside_fingerprint(wildcards):
+    """What a spec says that may change under its path: how it is measured, how many images are worked on at a time."""
+    spec = experiment_of(wildcards)
+    at_a_time = spec.training.micro_batch_size
+    said = spec.evaluation.model_dump_json()
+    return said if at_a_time is None else f"{said} micro_batch_size {at_a_time}"
 
 
 def present(spec, name, fp):
@@ -337,6 +345,16 @@ def layer_tables():
     ]
 
 
+def own_tables():
+    """Parameters by the number of scales, and the numbers in running text."""
+    return [layout.table_csv(name) for name in OWN_TABLES]
+
+
+def of_first_version():
+    """The tables of `all` whose numbers are those of the paper's first version."""
+    return [t for t in benchmark.tables_of_all() if benchmark.tables[t].paper == "arxiv-v1"]
+
+
 def drawn_for(table):
     """The figures of `table`, each with its numbers."""
     names = figures_of(benchmark, [table])
@@ -349,3 +367,7 @@ MEASURING_SOURCES = source_digest(*MEASURING_ROOMS)
 PICTURE_SOURCES = source_digest(*PICTURE_ROOMS)
 ANALYSIS_SOURCES = source_digest(*ANALYSIS_ROOMS)
 MODEL_SOURCES = source_digest(*MODEL_ROOMS)
+# Of what all tables show.
+TABLES_OF_ALL = fingerprint_of(
+    {name: benchmark.tables[name].model_dump(mode="json") for name in benchmark.tables_of_all()}
+)
