@@ -33,7 +33,7 @@ def chromium():
 @pytest.fixture(scope="session")
 def report(tmp_path_factory, results_tree):
     tree = results_tree(tmp_path_factory.mktemp("browser"), "smoke").complete(grids=True)
-    return make_report(tree.benchmark, tree.layout, tree.layout.report_html)
+    return make_report(tree.benchmark, tree.layout)
 
 
 @pytest.fixture
