@@ -173,6 +173,7 @@ def prepare(
     log: LogOption = None,
 ) -> None:
     """Turn a dataset as you downloaded it into a packed store with a manifest."""
+    from msgbench.config import load_dataset
     from msgbench.console import log_to, say
     from msgbench.data.prepare import prepare as prepare_dataset
 
@@ -180,9 +181,10 @@ def prepare(
     benchmark = _benchmark(config, set_)
     spec = benchmark.dataset(dataset)
     if source is not None:
+        # Alone: it may be prepared at a size that the tier's experiments are too short for.
         path = json.dumps(["datasets", dataset, "path"])
-        benchmark = _benchmark(config, [*(set_ or ()), f"{path}={json.dumps(str(source))}"])
-        spec = benchmark.dataset(dataset)
+        assignments = [*(set_ or ()), f"{path}={json.dumps(str(source))}"]
+        spec = load_dataset(config, dataset, assignments)
     folder = store or _layout(benchmark).dataset_dir(dataset, spec.fingerprint)
     manifest = prepare_dataset(spec, folder, workers)
     say(f"{dataset}: {manifest.count} images of {manifest.resolution} px in {folder}")

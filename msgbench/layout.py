@@ -44,6 +44,8 @@ PUBLISHED = "published"
 # Inside a dataset store.
 MANIFEST_JSON = "manifest.json"
 REAL_JSON = "real.json"
+# Of a set of faces: contact sheets by outcome.
+SHEETS = "sheets"
 
 
 def short(fingerprint: str) -> str:
@@ -58,6 +60,22 @@ def stores_beside(store_dir: Path) -> list[Path]:
     if folder.parent.parent.name == DATASETS:
         found |= set(folder.parent.parent.glob(f"*/*/{MANIFEST_JSON}"))
     return sorted(manifest.parent for manifest in found if manifest.parent != folder)
+
+
+def _beside_stores(store_dir: Path) -> Path:
+    """Where lies what all stores of a dataset share: above them; in a store elsewhere, in itself."""
+    folder = store_dir.absolute()
+    return store_dir.parent if folder.parent.parent.name == DATASETS else store_dir
+
+
+def review_csv(store_dir: Path) -> Path:
+    """The user's decisions about the faces of a dataset; the same for all its stores, whatever their thresholds."""
+    return _beside_stores(store_dir) / "review.csv"
+
+
+def seen_dir(store_dir: Path) -> Path:
+    """What was seen in the photographs of a dataset, with their names: for the user alone, may be deleted."""
+    return _beside_stores(store_dir) / "seen"
 
 
 def job_file(task: str) -> str:

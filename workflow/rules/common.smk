@@ -15,8 +15,10 @@ from snakemake.utils import validate
 from msgbench.analysis import FIRST_TRAINING, figures_of
 from msgbench.analysis.cost import Workload, announcement, require_accepted
 from msgbench.config import LAYER_TABLES, OWN_TABLES, fingerprint_of, resolve
+from msgbench.config.dataset import WITH_FACES
 from msgbench.config.overrides import layered
 from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
+from msgbench.data.faces.review import review_digest
 from msgbench.data.sources import splits_at
 from msgbench.errors import MsgbenchError
 from msgbench.layout import (
@@ -123,6 +125,17 @@ def dataset_of(wildcards):
     if test is not None and short(test.fingerprint) == wildcards.fp:
         return test
     return present(benchmark.datasets[wildcards.dataset], wildcards.dataset, wildcards.fp)
+
+
+def source_of(wildcards):
+    """Where a dataset comes from, and, of faces, what the user decided about them: an edited review is obeyed."""
+    spec = dataset_of(wildcards)
+    source = spec.path or "drawn by msgbench"
+    if spec.source not in WITH_FACES:
+        return source
+    return (
+        f"{source}, review {review_digest(spec, layout.dataset_dir(spec.name, spec.fingerprint))}"
+    )
 
 
 @functools.cache
