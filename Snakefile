@@ -36,6 +36,7 @@ rule all:
             "all",
             [
                 layout.report_html,
+                layout.claims_json,
                 *MADE_BY["tables"][0],
                 *MADE_BY["figures"][0],
                 *layer_tables(),

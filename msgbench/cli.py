@@ -245,6 +245,21 @@ def table(
 
 
 @app.command()
+def claims(
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Test every claim of the papers against the records that exist: quote, numbers, verdict."""
+    from msgbench.analysis.claims import make_claims
+    from msgbench.console import log_to, say
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    say(f"claims: {make_claims(benchmark, _layout(benchmark))}")
+
+
+@app.command()
 def figure(
     names: Annotated[list[str], typer.Argument(help="Names of figures.")],
     config: ConfigOption = DEFAULT_CONFIG,
@@ -281,7 +296,10 @@ def report(
 @app.command()
 def bench(
     what: Annotated[
-        str, typer.Argument(help="training (steps), or metrics (scores from made-up features).")
+        str,
+        typer.Argument(
+            help="training (steps), metrics (scores from made-up features), or results."
+        ),
     ] = "training",
     method: Annotated[str, typer.Option(help="Name under `methods`.")] = "msg-progan",
     resolution: Annotated[
@@ -302,12 +320,18 @@ def bench(
     device: DeviceOption = "auto",
     log: LogOption = None,
 ) -> None:
-    """Time training steps beside a plain eager float32 one: images/s, FLOP/s, ratios; or the making of scores."""
+    """Time training steps beside a plain eager float32 one: images/s, FLOP/s, ratios; or scores; or tables, claims."""
     from msgbench.console import log_to
 
     log_to(log)
-    if what not in ("training", "metrics"):
-        raise ConfigError(f"bench: {what!r} is not allowed; allowed: training, metrics")
+    if what not in ("training", "metrics", "results"):
+        raise ConfigError(f"bench: {what!r} is not allowed; allowed: training, metrics, results")
+    if what == "results":
+        from msgbench.bench_results import bench_results
+
+        for line in bench_results(config, out=out):
+            typer.echo(line)
+        return
     if what == "metrics":
         from msgbench.bench_metrics import bench_metrics
 

@@ -163,6 +163,11 @@ class Layout:
         """A figure; the plotted numbers stand beside it with suffix `csv`."""
         return self.root / "figures" / f"{figure}.{suffix}"
 
+    @property
+    def claims_json(self) -> Path:
+        """The papers' claims with their verdicts; as CSV and Markdown beside it."""
+        return self.root / "claims" / "claims.json"
+
     def left_out(self, target: str) -> Path:
         """What a target would make if nothing that it needs were left out; never made."""
         return self.root / "left-out" / target

@@ -300,6 +300,12 @@ def measured_beside():
     return digest_of(file for file in files if file.is_file())
 
 
+def pictures_drawn():
+    """Digest of the picture sets that were drawn of any run: claims look at them where they exist."""
+    files = [folder / SAMPLES_JSON for folder in layout.every_run_dir()]
+    return digest_of(file for file in files if file.is_file())
+
+
 def published_from(wildcards):
     """What an experiment is published from; refuses drawn images before anything is trained."""
     name = wildcards.experiment
