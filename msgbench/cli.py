@@ -228,20 +228,21 @@ app.command()(cli_measuring.sensitivity)
 
 @app.command()
 def table(
-    name: Annotated[str, typer.Argument(help="Name under `tables`.")],
+    name: Annotated[
+        str, typer.Argument(help="Name under `tables`; or parameters (by scales), or text.")
+    ],
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     log: LogOption = None,
 ) -> None:
-    """Make a table of the paper from the records that exist."""
-    from msgbench.analysis.table_forms import make_table
+    """Make a table of the paper from the records that exist: CSV, Markdown, LaTeX."""
+    from msgbench.analysis.own_tables import make_any_table
     from msgbench.console import log_to, say
 
     log_to(log)
     benchmark = _benchmark(config, set_)
     layout = _layout(benchmark)
-    make_table(benchmark, layout, name, layout.table_csv(name))
-    say(f"{name}: {layout.table_csv(name)}")
+    say(f"{name}: {make_any_table(benchmark, layout, name)}")
 
 
 @app.command()

@@ -2,9 +2,17 @@
 
 from msgbench.config.base import fingerprint_of
 from msgbench.config.benchmark import Benchmark, load_benchmark, parse_override, read_yaml, resolve
-from msgbench.config.cluster import TASKS, ClusterSpec, JobResources, Task, job_resources
+from msgbench.config.cluster import (
+    TASKS,
+    ClusterSpec,
+    JobResources,
+    Task,
+    job_resources,
+    require_task,
+)
 from msgbench.config.document import (
     LAYER_TABLES,
+    OWN_TABLES,
     Document,
     Launcher,
     TableRow,
@@ -36,6 +44,7 @@ from msgbench.config.specs import (
 __all__ = [
     "GRADIENT_PENALTIES",
     "LAYER_TABLES",
+    "OWN_TABLES",
     "PUBLISHED_WITH",
     "RECIPES",
     "RELATIVISTIC",
@@ -70,5 +79,6 @@ __all__ = [
     "merge",
     "parse_override",
     "read_yaml",
+    "require_task",
     "resolve",
 ]

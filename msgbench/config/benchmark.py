@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from msgbench.config.cluster import ClusterSpec
 from msgbench.config.document import (
     LAYER_TABLES,
+    OWN_TABLES,
     Document,
     Launcher,
     Overlay,
@@ -272,6 +273,11 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         if name in document.tables:
             raise ConfigError(
                 f"tables.{name}: is made from the networks by itself; give this table another name"
+            )
+    for name in OWN_TABLES:
+        if name in document.tables:
+            raise ConfigError(
+                f"tables.{name}: is the name of a table that is made by itself; give this table another name"
             )
     tables = {
         name: _table(name, merge(entry, layers["tables"].get(name, {})), datasets, experiments)

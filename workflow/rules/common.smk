@@ -14,7 +14,7 @@ from snakemake.utils import validate
 
 from msgbench.analysis import FIRST_TRAINING, figures_of
 from msgbench.analysis.cost import Workload, announcement, require_accepted
-from msgbench.config import LAYER_TABLES, fingerprint_of, resolve
+from msgbench.config import LAYER_TABLES, OWN_TABLES, fingerprint_of, resolve
 from msgbench.config.overrides import layered
 from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
 from msgbench.data.sources import splits_at
@@ -157,6 +157,14 @@ def test_store_of(wildcards):
 def experiment_of(wildcards):
     """The spec of a job's experiment; refuses a path whose fingerprint is not the present one."""
     return present(benchmark.experiments[wildcards.experiment], wildcards.experiment, wildcards.fp)
+
+
+def beside_fingerprint(wildcards):
+    """What a spec says that may change under its path: how it is measured, how many images are worked on at a time."""
+    spec = experiment_of(wildcards)
+    at_a_time = spec.training.micro_batch_size
+    said = spec.evaluation.model_dump_json()
+    return said if at_a_time is None else f"{said} micro_batch_size {at_a_time}"
 
 
 def present(spec, name, fp):
@@ -324,6 +332,16 @@ def layer_tables():
     ]
 
 
+def own_tables():
+    """Parameters by the number of scales, and the numbers in running text."""
+    return [layout.table_csv(name) for name in OWN_TABLES]
+
+
+def of_first_version():
+    """The tables of `all` whose numbers are those of the paper's first version."""
+    return [t for t in benchmark.tables_of_all() if benchmark.tables[t].paper == "arxiv-v1"]
+
+
 def drawn_for(table):
     """The figures of `table`, each with its numbers."""
     names = figures_of(benchmark, [table])
@@ -336,3 +354,7 @@ MEASURING_SOURCES = source_digest(*MEASURING_ROOMS)
 PICTURE_SOURCES = source_digest(*PICTURE_ROOMS)
 ANALYSIS_SOURCES = source_digest(*ANALYSIS_ROOMS)
 MODEL_SOURCES = source_digest(*MODEL_ROOMS)
+# Of what all tables show.
+TABLES_OF_ALL = fingerprint_of(
+    {name: benchmark.tables[name].model_dump(mode="json") for name in benchmark.tables_of_all()}
+)
