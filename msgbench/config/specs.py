@@ -14,9 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from msgbench.config.base import Spec, fingerprint_of
 from msgbench.config.dataset import DATASET_FORMAT as DATASET_FORMAT
-from msgbench.config.dataset import UNBUILT_SOURCES as UNBUILT_SOURCES
 from msgbench.config.dataset import DatasetSpec as DatasetSpec
-from msgbench.config.dataset import leave_out_defaults
 from msgbench.config.growing import GrowingSpec
 from msgbench.config.keep import as_words, check_words
 from msgbench.config.model import ModelSpec
@@ -60,6 +58,14 @@ class TrainingSpec(Spec):
         default="float32",
         description="arithmetic inside the networks; parameters, statistics, images and scores stay float32. `tf32`: "
         "float32 whose products round to 10 bits on GPUs that have TF32 (Ampere and later), float32 elsewhere",
+    )
+
+    micro_batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="images that a process works on at a time, at most; a step adds up their gradients until it has "
+        "its whole batch. A multiple of model.mbstd_group_size; empty = all of a process's share. Saves memory, "
+        "changes nothing but rounding, and is not part of the fingerprint",
     )
 
     @model_validator(mode="after")
@@ -131,7 +137,24 @@ class ExperimentSpec(Spec):
                 raise ValueError(
                     f"{key} {batch_size} is not a multiple of model.mbstd_group_size {self.model.mbstd_group_size}"
                 )
+        self._check_micro_batch()
         return self
+
+    def _check_micro_batch(self) -> None:
+        micro = self.training.micro_batch_size
+        if micro is None or self.model.mbstd == "off":
+            return
+        if self.model.mbstd_group_size is None:
+            if micro < max(self.schedule.batch_sizes):
+                raise ValueError(
+                    f"training.micro_batch_size {micro} would split the batch, and MinibatchStdDev looks at the whole "
+                    "batch (model.mbstd_group_size is empty); allowed: leave it empty"
+                )
+        elif micro % self.model.mbstd_group_size:
+            raise ValueError(
+                f"training.micro_batch_size {micro} is not allowed; allowed: multiples of model.mbstd_group_size "
+                f"{self.model.mbstd_group_size}, so that a group stays whole"
+            )
 
     def _check_growing(self) -> None:
         growing = self.growing
@@ -192,10 +215,12 @@ class ExperimentSpec(Spec):
                 "method": True,
                 "evaluation": True,
                 "seeds": True,
-                "dataset": {"path", "accept_terms"},
+                "dataset": True,
                 "growing": {"recipe"},
+                "training": {"micro_batch_size"},
             },
         )
+        payload["dataset"] = self.dataset.deciding()
         _leave_out_later_fields(payload)
         return fingerprint_of({"format": TRAINING_FORMAT, "experiment": payload})
 
@@ -206,7 +231,6 @@ def _leave_out_later_fields(payload: dict[str, Any]) -> None:
     So that a version that can do more does not train anew what is finished. A value that was no choice before
     (`growing`, `style_mixing`, D's pooling of each family) is one of these.
     """
-    leave_out_defaults(payload["dataset"])
     model, loss = payload["model"], payload["loss"]
     if payload["growing"] is None:
         del payload["growing"], model["growing"]

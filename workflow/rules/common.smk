@@ -14,9 +14,11 @@ from snakemake.utils import validate
 
 from msgbench.analysis import FIRST_TRAINING, figures_of
 from msgbench.analysis.cost import Workload, announcement, require_accepted
-from msgbench.config import LAYER_TABLES, fingerprint_of, resolve
+from msgbench.config import LAYER_TABLES, OWN_TABLES, fingerprint_of, resolve
+from msgbench.config.dataset import WITH_FACES
 from msgbench.config.overrides import layered
 from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
+from msgbench.data.faces.review import review_digest
 from msgbench.data.sources import splits_at
 from msgbench.errors import MsgbenchError
 from msgbench.layout import (
@@ -125,6 +127,17 @@ def dataset_of(wildcards):
     return present(benchmark.datasets[wildcards.dataset], wildcards.dataset, wildcards.fp)
 
 
+def source_of(wildcards):
+    """Where a dataset comes from, and, of faces, what the user decided about them: an edited review is obeyed."""
+    spec = dataset_of(wildcards)
+    source = spec.path or "drawn by msgbench"
+    if spec.source not in WITH_FACES:
+        return source
+    return (
+        f"{source}, review {review_digest(spec, layout.dataset_dir(spec.name, spec.fingerprint))}"
+    )
+
+
 @functools.cache
 def test_images_of(name):
     """The spec of a dataset's test images, which floors are measured with; None where there are none."""
@@ -157,6 +170,14 @@ def test_store_of(wildcards):
 def experiment_of(wildcards):
     """The spec of a job's experiment; refuses a path whose fingerprint is not the present one."""
     return present(benchmark.experiments[wildcards.experiment], wildcards.experiment, wildcards.fp)
+
+
+def beside_fingerprint(wildcards):
+    """What a spec says that may change under its path: how it is measured, how many images are worked on at a time."""
+    spec = experiment_of(wildcards)
+    at_a_time = spec.training.micro_batch_size
+    said = spec.evaluation.model_dump_json()
+    return said if at_a_time is None else f"{said} micro_batch_size {at_a_time}"
 
 
 def present(spec, name, fp):
@@ -324,6 +345,16 @@ def layer_tables():
     ]
 
 
+def own_tables():
+    """Parameters by the number of scales, and the numbers in running text."""
+    return [layout.table_csv(name) for name in OWN_TABLES]
+
+
+def of_first_version():
+    """The tables of `all` whose numbers are those of the paper's first version."""
+    return [t for t in benchmark.tables_of_all() if benchmark.tables[t].paper == "arxiv-v1"]
+
+
 def drawn_for(table):
     """The figures of `table`, each with its numbers."""
     names = figures_of(benchmark, [table])
@@ -336,3 +367,7 @@ MEASURING_SOURCES = source_digest(*MEASURING_ROOMS)
 PICTURE_SOURCES = source_digest(*PICTURE_ROOMS)
 ANALYSIS_SOURCES = source_digest(*ANALYSIS_ROOMS)
 MODEL_SOURCES = source_digest(*MODEL_ROOMS)
+# Of what all tables show.
+TABLES_OF_ALL = fingerprint_of(
+    {name: benchmark.tables[name].model_dump(mode="json") for name in benchmark.tables_of_all()}
+)
