@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,11 +47,11 @@ def claims_in(collection: Collection, site: Site) -> tuple[PageClaim, ...]:
     if not path.is_file():
         return ()
     shown = {
-        record.path.resolve(): site.score(record, site.index)
+        _plain(record.path): site.score(record, site.index)
         for run in (*collection.runs, *(other.run for other in collection.others))
         for record in run.records
     }
-    pages = {run.folder.resolve(): site.of_run(run, site.index) for run in collection.runs}
+    pages = {_plain(run.folder): site.of_run(run, site.index) for run in collection.runs}
     try:
         content = read_json(path)
         return tuple(_claim(entry, path, shown, pages, site) for entry in content["claims"])
@@ -89,13 +90,18 @@ def _value(
     if one["source"] is None:
         return Link(text)
     source = path.parent / str(one["source"])
-    record = shown.get(source.resolve())
+    record = shown.get(_plain(source))
     if record is not None:
         return Link(text, record.href)
-    run = pages.get(source.resolve().parent)
+    run = pages.get(_plain(source).parent)
     if run is not None:
         return Link(text, run.href)
     return link(text, source, site.index.parent) if source.exists() else Link(text)
+
+
+def _plain(path: Path) -> Path:
+    """`path` without `..`, so that equal places are equal."""
+    return Path(os.path.normpath(path))
 
 
 def counted_verdicts(claims: Sequence[PageClaim]) -> tuple[tuple[str, int], ...]:
