@@ -118,6 +118,9 @@ class TableSpec(Spec):
 # Tables of the paper that are made from the networks themselves; no other table may have these names.
 LAYER_TABLES = ("table6", "table7")
 
+# Tables beside those of config.yaml: parameters by the number of scales, numbers in running text.
+OWN_TABLES = ("parameters", "text")
+
 TableLayer = Annotated[dict[str, Any], Patch(TableSpec)]
 
 

@@ -14,9 +14,11 @@ from snakemake.utils import validate
 
 from msgbench.analysis import FIRST_TRAINING, figures_of
 from msgbench.analysis.cost import Workload, announcement, require_accepted
-from msgbench.config import LAYER_TABLES, fingerprint_of, resolve
+from msgbench.config import LAYER_TABLES, OWN_TABLES, fingerprint_of, resolve
+from msgbench.config.dataset import WITH_FACES
 from msgbench.config.overrides import layered
 from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
+from msgbench.data.faces.review import review_digest
 from msgbench.data.sources import splits_at
 from msgbench.errors import MsgbenchError
 from msgbench.layout import (
@@ -123,6 +125,17 @@ def dataset_of(wildcards):
     if test is not None and short(test.fingerprint) == wildcards.fp:
         return test
     return present(benchmark.datasets[wildcards.dataset], wildcards.dataset, wildcards.fp)
+
+
+def source_of(wildcards):
+    """Where a dataset comes from, and, of faces, what the user decided about them: an edited review is obeyed."""
+    spec = dataset_of(wildcards)
+    source = spec.path or "drawn by msgbench"
+    if spec.source not in WITH_FACES:
+        return source
+    return (
+        f"{source}, review {review_digest(spec, layout.dataset_dir(spec.name, spec.fingerprint))}"
+    )
 
 
 @functools.cache
@@ -332,6 +345,16 @@ def layer_tables():
     ]
 
 
+def own_tables():
+    """Parameters by the number of scales, and the numbers in running text."""
+    return [layout.table_csv(name) for name in OWN_TABLES]
+
+
+def of_first_version():
+    """The tables of `all` whose numbers are those of the paper's first version."""
+    return [t for t in benchmark.tables_of_all() if benchmark.tables[t].paper == "arxiv-v1"]
+
+
 def drawn_for(table):
     """The figures of `table`, each with its numbers."""
     names = figures_of(benchmark, [table])
@@ -344,3 +367,7 @@ MEASURING_SOURCES = source_digest(*MEASURING_ROOMS)
 PICTURE_SOURCES = source_digest(*PICTURE_ROOMS)
 ANALYSIS_SOURCES = source_digest(*ANALYSIS_ROOMS)
 MODEL_SOURCES = source_digest(*MODEL_ROOMS)
+# Of what all tables show.
+TABLES_OF_ALL = fingerprint_of(
+    {name: benchmark.tables[name].model_dump(mode="json") for name in benchmark.tables_of_all()}
+)

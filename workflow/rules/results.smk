@@ -3,7 +3,10 @@
 
 rule tables:
     input:
-        all_of("tables", [layout.table_csv(table) for table in benchmark.tables_of_all()]),
+        all_of(
+            "tables",
+            [*(layout.table_csv(table) for table in benchmark.tables_of_all()), *own_tables()],
+        ),
     message:
         "target tables"
 
@@ -57,6 +60,39 @@ rule layer_table:
         "msgbench describe {wildcards.layer_table} --log {log:q} {params.config:q}"
 
 
+# Parameters by the number of scales are counted from the published specs; the numbers in running text are those of all
+# tables.
+for name in OWN_TABLES:
+
+    rule:
+        name:
+            name
+        input:
+            (
+                [file for table in benchmark.tables_of_all() for file in measured_for(table)]
+                if name == "text"
+                else []
+            ),
+        output:
+            layout.table_csv(name),
+        log:
+            layout.log(f"table-{name}"),
+        conda:
+            "../../envs/environment.yaml"
+        resources:
+            local_slots=1,
+        params:
+            name=name,
+            sources=ANALYSIS_SOURCES,
+            # What the table is made from beside records: the networks, or the rows of all tables.
+            content=MODEL_SOURCES if name == "parameters" else TABLES_OF_ALL,
+            config=lambda wildcards, output: CONFIG_ARGUMENTS,
+        message:
+            f"table {name}"
+        shell:
+            "msgbench table {params.name} --log {log:q} {params.config:q}"
+
+
 # All figures of a table by one process: most of a figure's time is the start of its libraries.
 for name in benchmark.tables:
 
@@ -101,6 +137,7 @@ rule claims:
         sources=ANALYSIS_SOURCES,
         others=lambda wildcards: measured_beside(),
         pictures=lambda wildcards: pictures_drawn(),
+        content=[MODEL_SOURCES, TABLES_OF_ALL],
         config=lambda wildcards, output: CONFIG_ARGUMENTS,
     message:
         "claims"
@@ -183,6 +220,18 @@ for name in benchmark.tables:
             all_of(name, [layout.table_csv(name)], [name]),
         message:
             "target {rule}"
+
+
+# Both parts of the first version's Table 1.
+rule table_v1:
+    input:
+        all_of(
+            "table_v1",
+            [layout.table_csv(table) for table in of_first_version()],
+            of_first_version(),
+        ),
+    message:
+        "target table_v1"
 
 
 for name in LAYER_TABLES:
