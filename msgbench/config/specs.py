@@ -62,8 +62,8 @@ class TrainingSpec(Spec):
 
     compile: Literal["none", "default"] = Field(
         default="none",
-        description="`default`: the costly functions of a step are compiled (torch.compile) for the shapes of each phase, "
-        "which takes minutes once and rounds in another order; `none`: they are run as they are written",
+        description="`default`: the costly functions of a step are compiled (torch.compile) for the shapes of each "
+        "phase, which takes minutes once and rounds in another order; `none`: they are run as they are written",
     )
     micro_batch_size: int | None = Field(
         default=None,

@@ -2,8 +2,8 @@
 
 What is compiled is written with torch.func (losses/functional.py): the derivative of a penalty's gradient cannot be
 compiled in autograd's form. Shapes are static: a growing training compiles anew for each resolution, once while it
-fades and once when it is stable; the share of a fade is a number on the device. Adversarial terms, sums and updates stay
-as they are: they are small, or one kernel already.
+fades and once when it is stable; the share of a fade is a number on the device. Adversarial terms, sums and updates
+stay as they are: they are small, or one kernel already.
 
 Compiled arithmetic rounds in another order, so `training.compile` is part of an experiment.
 """
@@ -82,7 +82,7 @@ class Compiled:
     def _images(
         self, z: Tensor, noise: tuple[Tensor, ...], other: Tensor | None, cutoff: Tensor | None
     ) -> list[Tensor]:
-        if other is None:
+        if other is None or cutoff is None:
             images: list[Tensor] = self._G(z, noise)
         else:
             images = self._G(z, noise, StyleMixing(other, cutoff))

@@ -130,8 +130,8 @@ class _Training:
         why = why_not(self.device)
         if any(self.world.most([bool(why)])):
             self._say(
-                f"training.compile {self.spec.compile}: nothing can be compiled here ({why or 'on another machine'}); the "
-                "training goes on without, slower and with other rounding"
+                f"training.compile {self.spec.compile}: nothing can be compiled here "
+                f"({why or 'on another machine'}); the training goes on without, slower and with other rounding"
             )
         else:
             self.nets.compiled = Compiled(self.nets.G, self.nets.D, self.run)
