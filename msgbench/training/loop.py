@@ -110,6 +110,8 @@ class _Training:
             self.nets.load_state_dict(state["networks"])
             self._say(f"goes on from {nimg_to_kimg(state['cur_nimg']):g} kimg")
         self.nets.require_equal(world)
+        if self.spec.compile != "none":
+            self._compile()
         self.cur_nimg: int = state.get("cur_nimg", 0)
         # Of a growing training: the phase, and what the optimizers' moments belong to.
         self.phase = self.schedule.at(self.cur_nimg)
@@ -120,6 +122,19 @@ class _Training:
         self.unread = Unread(run, world)
         self._data_seconds, self._data_since = 0.0, time.perf_counter()
         self._note = ""
+
+    def _compile(self) -> None:
+        """Have the steps run compiled functions; where there is no compiler, say so and go on without."""
+        from msgbench.training.compiled import Compiled, why_not
+
+        why = why_not(self.device)
+        if any(self.world.most([bool(why)])):
+            self._say(
+                f"training.compile {self.spec.compile}: nothing can be compiled here "
+                f"({why or 'on another machine'}); the training goes on without, slower and with other rounding"
+            )
+        else:
+            self.nets.compiled = Compiled(self.nets.G, self.nets.D, self.run)
 
     def _load_state(self) -> dict[str, Any]:
         """The newest whole state, empty without one; the first process reads it, for all."""
