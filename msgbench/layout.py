@@ -108,6 +108,11 @@ def record_file(protocol: str, cur_nimg: int) -> str:
     return f"{METRICS}/{protocol}/{nimg_label(cur_nimg)}.json"
 
 
+def published_stem(experiment: str, seed: int | None = None) -> str:
+    """File name, without its suffix, of the published records of an experiment's first run, or of another `seed`."""
+    return experiment if seed is None else f"{experiment}-seed{seed}"
+
+
 @dataclass(frozen=True)
 class Layout:
     """Paths of one tier below the results folder."""
@@ -152,9 +157,17 @@ class Layout:
         """Every planned run that exists, of whatever experiment and spec."""
         return sorted(spec.parent for spec in (self.root / "runs").glob(f"*/*/seed*/{SPEC_JSON}"))
 
-    def published_json(self, experiment: str) -> Path:
-        """The published records of an experiment's run; its pictures lie in the folder of the same name."""
-        return self.results / PUBLISHED / f"{experiment}.json"
+    @property
+    def published(self) -> Path:
+        """What measured runs left, of all tiers; kept with the sources."""
+        return self.results / PUBLISHED
+
+    def published_json(self, experiment: str, seed: int | None = None) -> Path:
+        """The published records of an experiment's first run, or of another `seed`.
+
+        The run's pictures lie in the folder of the same name.
+        """
+        return self.published / f"{published_stem(experiment, seed)}.json"
 
     def table_csv(self, table: str) -> Path:
         """A table."""

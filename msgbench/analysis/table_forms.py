@@ -169,12 +169,17 @@ def _reading(table: Table, row: Row) -> list[str]:
         with_interval(row.best, row.interval_of(row.best)),
         with_interval(row.final, row.interval_of(row.final)),
         apart,
-        ", ".join(f"{p.best.cur_nimg:,}" for p in picked),
+        lengths_shown([p.best.cur_nimg or 0 for p in picked]),
         ", ".join(str(n) for n in sorted({p.evaluations for p in picked})),
         hours,
         "" if row.energy_kwh is None else f"{row.energy_kwh:,.1f}",
         str(row.verdict),
     ]
+
+
+def lengths_shown(images: list[int]) -> str:
+    """Images shown, seed by seed; once where all seeds have the same."""
+    return ", ".join(f"{length:,}" for length in (images if len(set(images)) > 1 else images[:1]))
 
 
 def notes(table: Table) -> list[str]:

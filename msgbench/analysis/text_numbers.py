@@ -13,7 +13,7 @@ import pandas as pd
 
 from msgbench.analysis.collect import Collection
 from msgbench.analysis.estimates import mean
-from msgbench.analysis.table_forms import latex_of, markdown_lines, seeds_shown
+from msgbench.analysis.table_forms import latex_of, lengths_shown, markdown_lines, seeds_shown
 from msgbench.analysis.tables import (
     METRIC_NAMES,
     Row,
@@ -93,7 +93,7 @@ def _images(printed: PaperNumber, table: Table, row: Row) -> TextNumber:
     lengths = [float(record.cur_nimg or 0) for record in best]
     return TextNumber(
         printed,
-        ", ".join(f"{length:,.0f}" for length in lengths) or "–",
+        lengths_shown([int(length) for length in lengths]) or "–",
         mean(lengths),
         "not run" if not lengths else "images shown at our best, not a score",
         f"{table.name}, {row.label}, images shown at the best score",
