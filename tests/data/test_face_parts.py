@@ -139,7 +139,7 @@ def prints(image: Image.Image, x: float = 0.5, y: float = 0.5) -> Fingerprints:
 
 def test_copies_are_found_small_mirrored_and_whoever_comes_first_is_kept() -> None:
     one, other = photograph(0, "x"), photograph(1, "x")
-    small = one.resize((100, 100), Image.Resampling.LANCZOS)
+    small = one.resize((90, 90), Image.Resampling.LANCZOS)
     found = copies_of([prints(one), prints(other), prints(small), prints(ImageOps.mirror(one))], 32)
     assert found[:2] == [None, None]
     assert [match is not None and (match.first, match.mirrored) for match in found[2:]] == [
@@ -174,7 +174,7 @@ def test_bits_are_counted() -> None:
 
 def test_faces_of_a_large_photograph_are_given_in_its_own_pixels() -> None:
     drawn = photograph(0, "x")
-    large = drawn.resize((144 * 9, 144 * 9), Image.Resampling.BICUBIC)
+    large = drawn.resize((112 * 9, 112 * 9), Image.Resampling.BICUBIC)
     haar = open_detector("haar", None)
     (small_face,), (large_face,) = find_faces(haar, drawn), find_faces(haar, large)
     assert large_face.size == pytest.approx(9 * small_face.size, rel=0.15)
@@ -192,7 +192,7 @@ def test_other_forms_of_the_web_are_read_where_they_are_asked_for(
     buffer = io.BytesIO()
     photograph(0, "x").save(buffer, kind, **options)
     image, _ = read_whole(buffer.getvalue(), "x", web=True)
-    assert (image.mode, image.size) == ("RGB", (144, 144))
+    assert (image.mode, image.size) == ("RGB", (112, 112))
     with pytest.raises(DatasetError, match="is not an image"):
         read_whole(buffer.getvalue(), "x")
 
@@ -200,7 +200,7 @@ def test_other_forms_of_the_web_are_read_where_they_are_asked_for(
 def test_a_smaller_set_is_the_mean_of_the_same_crops(tmp_path: Path) -> None:
     def made(side: int) -> np.ndarray:
         spec = DatasetSpec(
-            name="x", source="indian_celebs", drawn=6, resolution=side, mirror=True, faces=FacesSpec(min_face_px=48),
+            name="x", source="indian_celebs", drawn=6, resolution=side, mirror=True, faces=FacesSpec(min_face_px=40),
         )  # fmt: skip
         prepare(spec, tmp_path / str(side), workers=1)
         return np.array(Store.open(tmp_path / str(side)).images)
@@ -271,11 +271,11 @@ def test_every_value_has_a_bin() -> None:
 
 
 def test_the_check_spoils_drawn_photographs_and_finds_the_reasons(tmp_path: Path) -> None:
-    raw = draw_raw(spec_of(min_face_px=48).model_copy(update={"drawn": 8}), tmp_path / "raw")
+    raw = draw_raw(spec_of(min_face_px=40).model_copy(update={"drawn": 8}), tmp_path / "raw")
     (tmp_path / "none").mkdir()
-    for index in (13, 33):  # without a person
+    for index in (43, 93):  # without a person
         photograph(index, "x").save(tmp_path / "none" / f"{index}.png")
-    spec = spec_of(min_face_px=48).model_copy(update={"path": str(raw)})
+    spec = spec_of(min_face_px=40).model_copy(update={"path": str(raw)})
     lines = list(check_faces(spec, tmp_path / "none", 1))
     rows = {
         cells[1]: cells for cells in ([c.strip() for c in line.split("|")] for line in lines[2:])
