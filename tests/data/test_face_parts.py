@@ -200,7 +200,7 @@ def test_other_forms_of_the_web_are_read_where_they_are_asked_for(
 def test_a_smaller_set_is_the_mean_of_the_same_crops(tmp_path: Path) -> None:
     def made(side: int) -> np.ndarray:
         spec = DatasetSpec(
-            name="x", source="indian_celebs", drawn=6, resolution=side, mirror=True, faces=FacesSpec(min_face_px=40),
+            name="x", source="indian_celebs", drawn=6, resolution=side, mirror=True, faces=FacesSpec(min_face_px=44),
         )  # fmt: skip
         prepare(spec, tmp_path / str(side), workers=1)
         return np.array(Store.open(tmp_path / str(side)).images)
@@ -271,11 +271,11 @@ def test_every_value_has_a_bin() -> None:
 
 
 def test_the_check_spoils_drawn_photographs_and_finds_the_reasons(tmp_path: Path) -> None:
-    raw = draw_raw(spec_of(min_face_px=40).model_copy(update={"drawn": 8}), tmp_path / "raw")
+    raw = draw_raw(spec_of(min_face_px=44).model_copy(update={"drawn": 8}), tmp_path / "raw")
     (tmp_path / "none").mkdir()
     for index in (43, 93):  # without a person
         photograph(index, "x").save(tmp_path / "none" / f"{index}.png")
-    spec = spec_of(min_face_px=40).model_copy(update={"path": str(raw)})
+    spec = spec_of(min_face_px=44).model_copy(update={"path": str(raw)})
     lines = list(check_faces(spec, tmp_path / "none", 1))
     rows = {
         cells[1]: cells for cells in ([c.strip() for c in line.split("|")] for line in lines[2:])
