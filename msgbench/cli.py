@@ -315,6 +315,15 @@ def bench(
     width: Annotated[float, typer.Option(help="Width multiplier; 1 = as published.")] = 1.0,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     rounds: Annotated[int, typer.Option(help="Timed rounds; the median counts.")] = 3,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Each precision compiled, too.")
+    ] = False,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            help="A checkout of the authors' BMSG-GAN to time, too; with --method msg-gan-v1."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for bench.csv and bench.md; default: print only.")
     ] = None,
@@ -355,6 +364,8 @@ def bench(
         rounds=rounds,
         device=known_device(device),
         out=out,
+        compiled=compiled,
+        beside=beside,
     ):
         typer.echo(line)
 
