@@ -89,6 +89,20 @@ def run_bench(
     return lines
 
 
+def bench_run(
+    benchmark: Benchmark,
+    method: str,
+    resolution: int,
+    precision: str,
+    batch_size: int,
+    width: float,
+) -> RunSpec:
+    """The run whose steps `msgbench bench processes` times; raises ConfigError as `run_bench` does."""
+    base = _experiment_of(benchmark, method)
+    _check_numbers(base, [resolution], batch_size, width, 1, 1)
+    return _case(benchmark, base, resolution, precision, batch_size, width, 1).run
+
+
 def _authors(base: ExperimentSpec, checkout: Path, width: float) -> Authors:
     if base.model.variant != "bmsg" or width != 1:
         raise ConfigError(

@@ -1,8 +1,8 @@
 """The images of each step on the training's device: kept there, or read ahead.
 
 A dataset that fits lies on the GPU as bytes and is indexed there. Others are read by a thread while the device
-computes, and travel from pinned memory. Flips, the conversion to [-1, 1] and the pyramid are the device's work either way. On a
-CPU the mapped file is the memory; only images that have to be decoded are read ahead.
+computes, and travel from pinned memory. Flips, the conversion to [-1, 1] and the pyramid are the device's work either
+way. On a CPU the mapped file is the memory; only images that have to be decoded are read ahead.
 """
 
 from __future__ import annotations
