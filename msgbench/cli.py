@@ -292,8 +292,7 @@ def report(
     log_to(log)
     benchmark = _benchmark(config, set_)
     layout = _layout(benchmark)
-    make_report(benchmark, layout, layout.report_html)
-    say(f"report: {layout.report_html}")
+    say(f"report: {make_report(benchmark, layout)}")
 
 
 @app.command()
