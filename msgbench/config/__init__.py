@@ -6,6 +6,7 @@ from msgbench.config.cluster import TASKS, ClusterSpec, JobResources, Task, job_
 from msgbench.config.document import (
     LAYER_TABLES,
     Document,
+    FigureSpec,
     Launcher,
     TableRow,
     TableSpec,
@@ -42,6 +43,7 @@ __all__ = [
     "EmaSpec",
     "EvaluationSpec",
     "ExperimentSpec",
+    "FigureSpec",
     "GrowingSpec",
     "JobResources",
     "Launcher",

@@ -53,6 +53,12 @@ class TrainingSpec(Spec):
         gt=0, description="distance between grids of fixed latents at every scale"
     )
     stats_kimg: float = Field(gt=0, description="distance between lines of stats.jsonl")
+    observe_kimg: float | None = Field(
+        default=None,
+        gt=0,
+        description="distance between two looks at the images of fixed latents (Figure 6); empty = one pass over the "
+        "dataset, the epoch of the papers",
+    )
     num_threads: int = Field(
         ge=1, description="CPU threads of torch; part of the spec because they change the bits"
     )
@@ -208,6 +214,8 @@ def _leave_out_later_fields(payload: dict[str, Any]) -> None:
     """
     leave_out_defaults(payload["dataset"])
     model, loss = payload["model"], payload["loss"]
+    if payload["training"]["observe_kimg"] is None:
+        del payload["training"]["observe_kimg"]
     if payload["growing"] is None:
         del payload["growing"], model["growing"]
         if (model["pooling"] == "before_activation") == (model["family"] == "stylegan"):

@@ -37,7 +37,7 @@ from msgbench.training.observers import Observer, fixed_images
 from msgbench.training.state import STATE_SCHEMA, load_latest, require_same, save_state
 from msgbench.training.stats import StatsWriter
 from msgbench.training.steps import both_steps
-from msgbench.units import nimg_to_kimg
+from msgbench.units import kimg_to_nimg, nimg_to_kimg
 
 TRAIN_SCHEMA = "msgbench.train/1"
 
@@ -100,7 +100,7 @@ class _Training:
             if self._pending is not None:
                 self.stats.restore(self._pending)
             start = self.cur_nimg
-            observer = Observer(self.run_dir, len(self.store), start)
+            observer = Observer(self.run_dir, self._epoch_nimg(), start)
             while self.cur_nimg < total:
                 self._enter_phase()
                 if self._due(spec.snapshot_kimg):
@@ -131,6 +131,11 @@ class _Training:
         if self.run.spec.growing is None:
             return nimg
         return run_flops(self.run.spec, round(nimg), STEP_FLOP[self.device.type])
+
+    def _epoch_nimg(self) -> int:
+        """Images between two looks at the fixed latents: one pass over the dataset, unless the spec says."""
+        every = self.spec.observe_kimg
+        return len(self.store) if every is None else max(1, kimg_to_nimg(every))
 
     def _due(self, every_kimg: float) -> bool:
         return self.schedule.is_due(every_kimg, self.cur_nimg)
