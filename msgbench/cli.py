@@ -552,8 +552,9 @@ def unlock(
 
 @app.command("left-out")
 def left_out(
-    tables: Annotated[
-        list[str] | None, typer.Argument(help="Names under `tables`; without any: those of `all`.")
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names under `tables` and `figures`; without any: those of `all`."),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
@@ -564,7 +565,7 @@ def left_out(
 
     log_to(log)
     benchmark = _benchmark(config, set_)
-    sentences = benchmark.left_out_sentences(tables or None)
+    sentences = benchmark.left_out_sentences(names or None)
     if sentences and not benchmark.allow_missing:
         raise ConfigError(
             f"{'; '.join(sentences)}. Everything else is made; allow_missing: true accepts what is missing"

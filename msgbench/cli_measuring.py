@@ -184,7 +184,8 @@ def sample(
     each: Annotated[
         bool,
         typer.Option(
-            "--each", help="Draw every run's own sets into its folder; --out then lists their manifests."
+            "--each",
+            help="Draw every run's own sets into its folder; --out then lists their manifests.",
         ),
     ] = False,
     at: Annotated[

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from msgbench.analysis import scale
 from msgbench.analysis.figures.drawing import wrapped, write_below
 from msgbench.analysis.figures.material import Made, Material
 from msgbench.analysis.figures.style import FAINT, INK, STYLE, WIDE_INCHES
@@ -61,11 +62,19 @@ def architecture(material: Material, spec: FigureSpec) -> Made:
     (experiment,) = spec.experiments[:1]
     model = material.benchmark.experiment(experiment).model
     boxes = boxes_of(model)
-    statement = material.statement([experiment])
+    statement = ""
+    if (
+        scale.model_departures(material.benchmark.experiment(experiment))
+        or material.benchmark.tier != "paper"
+    ):
+        statement = (
+            f"{material.benchmark.tier} tier: networks for {model.resolution} px with {channels(4, model)} to "
+            f"{channels(model.resolution, model)} channels; not those of the paper"
+        )
     connected = [r for r in model.connected if r != model.resolution]
     listed = ", ".join(map(str, connected)) or "no smaller"
     caption = (
-        f"Networks of {experiment}: numbers are channels. The discriminator looks at the largest image and at those of "
+        f"Networks of {experiment}: numbers are channels, of a block of the discriminator those that come in and go out. The discriminator looks at the largest image and at those of "
         f"{listed} px, which enter by {model.combine} ({_COMBINE[model.combine]}). Real images are pooled to the same sizes."
     )
     return Made(
@@ -93,9 +102,7 @@ def boxes_of(model: ModelSpec) -> list[Box]:
         column = scales.index(block.resolution)
         boxes += _discriminator_boxes(model, block, column)
     last = discriminator_channels(model)[-1]
-    boxes.append(
-        Box("latent", "score", -1, 0, last.out, 1, "4x4 conv, fully connected")
-    )
+    boxes.append(Box("latent", "score", -1, 0, last.out, 1, "4x4 conv, fully connected"))
     return boxes
 
 
@@ -194,6 +201,9 @@ def _arrows(axes: object, model: ModelSpec) -> None:
         if side in model.connected:
             arrow(column, i - _HALF, column, c + _HALF, _KINDS["image"][1])
             arrow(column, c - _HALF, column, d + _HALF)
-            # Real images take the way of generated ones: around D, into the same function.
-            arrow(column + 0.45, r + 0.0, column + 0.45, c, FAINT)
+            # Real images take the way of generated ones, around D, into the same function.
+            axes.plot(  # type: ignore[attr-defined]
+                [column + 0.38, column + 0.5, column + 0.5], [r, r, c], color=FAINT, linewidth=0.8
+            )
+            arrow(column + 0.5, c, column + 0.38, c)
     arrow(-0.38, d, -0.69, d)

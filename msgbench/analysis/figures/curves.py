@@ -14,7 +14,7 @@ import pandas as pd
 
 from msgbench.analysis import fid_protocol
 from msgbench.analysis.collect import Dataset, Run
-from msgbench.analysis.figures.plots import Panel, Plot, Role, Series, unit_of
+from msgbench.analysis.figures.plots import Panel, Plot, Role, Series, images_axis
 from msgbench.analysis.figures.style import STRENGTHS, method_title, slot_of
 from msgbench.analysis.tables import METRIC_NAMES, Row, Table
 from msgbench.protocols import Protocol, get_protocol
@@ -135,7 +135,7 @@ def losses(table: Table, name: str) -> Plot:
         others = sum(other.slot == line.slot for other in lines[:index])
         variant = others % len(STRENGTHS) if several else line.variant
         stated += [(label, line.slot, variant, run.run_id, run.stats) for run in line.row.runs]
-    panels, caption = _loss_panels(stated, unit_of(_longest(lines)))
+    panels, caption = _loss_panels(stated, images_axis(_longest(lines)))
     return Plot(name, f"{table.spec.title}: losses", caption, panels, (1.5,) * len(panels))
 
 
@@ -152,10 +152,8 @@ def _fid(table: Table) -> Protocol:
 
 def _scores(table: Table, name: str, protocol: Protocol) -> Plot:
     lines = lines_of(table)
-    unit, factor = unit_of(_longest(lines))
-    panels = _panels(
-        table, lines, protocol, f"real images shown ({unit})", lambda _, nimg: nimg / factor
-    )
+    label, factor = images_axis(_longest(lines))
+    panels = _panels(table, lines, protocol, label, lambda _, nimg: nimg / factor)
     caption = _made_by(protocol)
     if any(series.role == "printed" for panel in panels for series in panel.series):
         caption += " Dotted lines: the paper's printed numbers."
@@ -197,6 +195,7 @@ def _panels(
                                variant=line.variant)
                     )  # fmt: skip
         measured = any(one.role == "run" for one in series)
+        wide = _is_wide(series)
         series += _levels(table, dataset, protocol, own)
         title = f"{metric} by {protocol.extractor}"
         panels.append(
@@ -207,7 +206,7 @@ def _panels(
                 f"{metric}, {protocol.direction} is better",
                 tuple(series) if measured else (),
                 note="" if measured else "nothing measured yet",
-                log_y=protocol.metric == "fid" and _is_wide(series),
+                log_y=protocol.metric == "fid" and wide,
             )
         )
     return tuple(panels)
@@ -282,7 +281,7 @@ def _hours(run: Run, nimg: int, on_gpu: bool) -> float | None:
 
 
 def _loss_panels(
-    stated: Sequence[tuple[str, int, int, str, pd.DataFrame]], unit: tuple[str, float]
+    stated: Sequence[tuple[str, int, int, str, pd.DataFrame]], axis: tuple[str, float]
 ) -> tuple[tuple[Panel, ...], str]:
     """A panel a loss for the (label, slot, variant, run, statistics) of runs, and the caption."""
     panels = []
@@ -294,7 +293,7 @@ def _loss_panels(
                 continue
             means, step = thin(stats[["cur_nimg", column]])
             thinned = max(thinned, step)
-            xs = tuple((means["cur_nimg"] / unit[1]).tolist())
+            xs = tuple((means["cur_nimg"] / axis[1]).tolist())
             ys = tuple(means[column].astype(float).tolist())
             series.append(Series(label, "run", slot, ys, xs, run, variant))
         trained = any(not stats.empty for *_, stats in stated)
@@ -302,7 +301,7 @@ def _loss_panels(
             continue
         panels.append(
             Panel(
-                column, title, f"real images shown ({unit[0]})", title, tuple(series),
+                column, title, axis[0], title, tuple(series),
                 note="" if series else "no statistics yet",
             )
         )  # fmt: skip
@@ -323,7 +322,7 @@ def thin(stats: pd.DataFrame, most: int = MOST_POINTS) -> tuple[pd.DataFrame, in
 
 def curves_plot(name: str, title: str, curves: Sequence[Curve], longest: int) -> Plot:
     """The scores of one run of `longest` images: a panel a curve, each with its levels."""
-    unit, factor = unit_of(longest)
+    label, factor = images_axis(longest)
     panels = []
     for curve in curves:
         metric = METRIC_NAMES[curve.metric]
@@ -338,7 +337,7 @@ def curves_plot(name: str, title: str, curves: Sequence[Curve], longest: int) ->
         series += [Series(lab, role, -1, (y,)) for lab, role, y in levels if y is not None]
         panels.append(
             Panel(
-                curve.protocol, f"{metric} by {curve.extractor}", f"real images shown ({unit})",
+                curve.protocol, f"{metric} by {curve.extractor}", label,
                 f"{metric}, {curve.direction} is better", tuple(series) if curve.points else (),
                 note="" if curve.points else "nothing measured yet",
             )
@@ -368,5 +367,5 @@ def main_protocols(names: Iterable[str]) -> tuple[Protocol, ...]:
 
 def losses_plot(name: str, title: str, run: str, stats: pd.DataFrame, longest: int) -> Plot:
     """The losses of one run of `longest` images; `stats` has the column `cur_nimg`."""
-    panels, caption = _loss_panels([(title, 0, 0, run, stats)], unit_of(longest))
+    panels, caption = _loss_panels([(title, 0, 0, run, stats)], images_axis(longest))
     return Plot(name, f"{title}: losses", caption, panels, (1.5,) * len(panels), legend=False)

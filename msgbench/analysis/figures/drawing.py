@@ -37,8 +37,10 @@ from msgbench.records import atomic_file
 _LETTER_INCHES, _LEGEND_HANDLE_INCHES = 0.055, 0.45
 _SMALL_LETTER_INCHES, _LINE_INCHES = 0.048, 0.12
 _ROW_INCHES = 1.9
+# Axes narrower than this have fewer ticks.
+_NARROW_INCHES = 2.0
 # Around the axes of a panel: tick labels and the name of y, of x, and the title.
-_LEFT_INCHES, _FOOT_INCHES, _HEAD_INCHES = 0.6, 0.4, 0.2
+_LEFT_INCHES, _FOOT_INCHES, _HEAD_INCHES, _NAME_INCHES = 0.6, 0.4, 0.2, 0.16
 
 # Levels that carry their name on the axes: colour, dashes, and where the name stands.
 _NAMED_LEVELS: dict[Role, tuple[str, tuple[float, ...], str]] = {
@@ -62,12 +64,15 @@ def draw(plot: Plot) -> Figure:
         columns = _legend_columns(names, width)
         said = wrapped(plot.statement, width)
         top = 0.16 * math.ceil(len(names) / columns) + 0.06 if names else 0.0
-        total = top + sum(heights) + _LINE_INCHES * len(said) + 0.03
+        unnamed_rows = sum(_is_unnamed(plot, rows, index) for index in range(len(rows)))
+        total = top + sum(heights) - _NAME_INCHES * unnamed_rows + _LINE_INCHES * len(said) + 0.03
         figure = Figure(figsize=(width, total))
         each, right = width / plot.columns, _right(plot.panels)
         places: list[Axes] = []
-        for panels, height in zip(rows, heights, strict=True):
-            foot = _FOOT_INCHES + _upright(panels, each)
+        for index, (panels, full) in enumerate(zip(rows, heights, strict=True)):
+            unnamed = _is_unnamed(plot, rows, index)
+            height = full - _NAME_INCHES * unnamed
+            foot = _FOOT_INCHES - _NAME_INCHES * unnamed + _upright(panels, each)
             for column, panel in enumerate(panels):
                 left, bottom = column * each + _LEFT_INCHES, total - top - height + foot
                 size = (each - _LEFT_INCHES - right, height - foot - _HEAD_INCHES)
@@ -75,9 +80,16 @@ def draw(plot: Plot) -> Figure:
                     (left / width, bottom / total, size[0] / width, size[1] / total)
                 )
                 _draw_panel(panel, axes, size)
+                if unnamed:
+                    axes.set_xlabel("")
+                if column and panel.y_label == panels[column - 1].y_label:
+                    axes.set_ylabel("")
                 places.append(axes)
             top += height
-        _name_axes_once(plot, places)
+        if plot.same_y and places:
+            limits = [axes.get_ylim() for axes in places]
+            for axes in places:
+                axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
         if names:
             handles = _handles(places)
             figure.legend(
@@ -89,27 +101,22 @@ def draw(plot: Plot) -> Figure:
         return figure
 
 
+def _is_unnamed(plot: Plot, rows: Sequence[Sequence[Panel]], index: int) -> bool:
+    """Whether the x axis of a row of panels is named by the last one, which is equal."""
+    last = index + 1 == len(rows)
+    return plot.columns == 1 and not last and rows[index][0].x_label == rows[-1][0].x_label
+
+
 def _right(panels: Sequence[Panel]) -> float:
     """Inches at the right edge: for the paper's numbers where they stand there."""
     named = any(s.role == "printed" and not s.x for panel in panels for s in panel.series)
-    return 0.55 if named else 0.09
+    return 0.55 if named else 0.14
 
 
 def _upright(panels: Sequence[Panel], width: float) -> float:
     """Inches more below a row of panels, where names of categories stand upright."""
     crowded = [panel.ticks for panel in panels if _crowded(panel.ticks, width)]
     return _LETTER_INCHES * max((len(tick) for ticks in crowded for tick in ticks), default=0)
-
-
-def _name_axes_once(plot: Plot, places: Sequence[Axes]) -> None:
-    """The last of equal axes names them all; side by side the first one does."""
-    if plot.columns == 1:
-        for panel, axes in zip(plot.panels[:-1], places, strict=False):
-            if panel.x_label == plot.panels[-1].x_label:
-                axes.set_xlabel("")
-    for index, (panel, axes) in enumerate(zip(plot.panels, places, strict=True)):
-        if index % plot.columns and panel.y_label == plot.panels[index - 1].y_label:
-            axes.set_ylabel("")
 
 
 def wrapped(text: str, width: float) -> list[str]:
@@ -177,7 +184,7 @@ def _draw_panel(panel: Panel, axes: Axes, size: tuple[float, float]) -> None:
             series.role == "run" and series.label in with_mean
         ):
             named.add(series.label)
-    _set_scales(panel, axes)
+    _set_scales(panel, axes, size[0] > _NARROW_INCHES)
     _name_printed(panel, axes, size[1])
     if panel.ticks:
         axes.set_xticks(range(len(panel.ticks)), panel.ticks)
@@ -195,10 +202,9 @@ def _draw_panel(panel: Panel, axes: Axes, size: tuple[float, float]) -> None:
             axes.set_yticks([])
 
 
-def _set_scales(panel: Panel, axes: Axes) -> None:
+def _set_scales(panel: Panel, axes: Axes, wide: bool) -> None:
     axes.grid(axis="y", color=RULE, linewidth=0.5)
     axes.set_axisbelow(True)
-    plain = FuncFormatter(lambda value, _: f"{value:g}")
     if panel.log_x:
         axes.set_xscale("log")
         xs = sorted({x for series in panel.series for x in series.x})
@@ -206,17 +212,25 @@ def _set_scales(panel: Panel, axes: Axes) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.minorticks_off()
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        whole = all(x == int(x) for series in panel.series for x in series.x)
+        axes.xaxis.set_major_locator(MaxNLocator(6 if wide else 4, integer=whole))
     if panel.log_y and any(min(series.y, default=1) > 0 for series in panel.series):
-        axes.set_yscale("log")
-        low, high = axes.get_ylim()
-        if high / low < 1000:
-            # Less than three decades: 1, 2 and 5 of each, written out.
-            axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
-            axes.yaxis.set_major_formatter(plain)
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        make_logarithmic(axes)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def make_logarithmic(axes: Axes) -> None:
+    """A logarithmic y axis with its numbers written out, powers of ten alone where there are many."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high / low < 100:
+        axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
+    else:
+        axes.yaxis.set_major_locator(LogLocator(10, numticks=6))
+    # Not matplotlib's own, which writes formulas that stay text here.
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_series(series: Series, axes: Axes, behind: bool, named: bool) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from msgbench.analysis.estimates import pick
-from msgbench.analysis.figures.curves import lines_of, scores_over_images, series_labels
+from msgbench.analysis.figures.curves import scores_over_images
 from msgbench.analysis.figures.drawing import draw
 from msgbench.analysis.figures.material import Made, Material
 from msgbench.analysis.figures.plots import Panel, Plot, Series, plot_frame
-from msgbench.analysis.figures.style import slot_of
 from msgbench.analysis.tables import METRIC_NAMES, Row, build_table
 from msgbench.config import FigureSpec
 
@@ -57,7 +56,6 @@ def learning_rates(material: Material, spec: FigureSpec) -> Made:
 def _over_rate(rows: list[Row], protocol: str) -> list[Series]:
     """Best and final score over the rate: mean over seeds, and a bar from the smallest to the largest."""
     by_rate = sorted(rows, key=_rate)
-    slot = slot_of(by_rate[0].runs[0].plan.spec.method) if by_rate else 0
     found = []
     for name, variant in (("best snapshot", 0), ("final snapshot", 1)):
         points = []
@@ -70,8 +68,8 @@ def _over_rate(rows: list[Row], protocol: str) -> list[Series]:
             continue
         xs, means, lows, highs = map(tuple, zip(*points, strict=True))
         if lows != highs:
-            found.append(Series(name, "band", slot, lows, xs, variant=variant, high=highs))
-        found.append(Series(name, "mean", slot, means, xs, variant=variant))
+            found.append(Series(name, "band", -1, lows, xs, variant=variant, high=highs))
+        found.append(Series(name, "mean", -1, means, xs, variant=variant))
     return found
 
 

@@ -69,7 +69,9 @@ def make_figures(benchmark: Benchmark, layout: Layout, names: Sequence[str]) -> 
             raise ResultsError(f"figure {name}: no such figure{nearest(name, known)}")
     tables = _tables_of(benchmark, names)
     own = [benchmark.figures[name] for name in names if name in benchmark.figures]
-    material = gather(benchmark, layout, tables, dict.fromkeys(e for f in own for e in f.experiments))
+    material = gather(
+        benchmark, layout, tables, dict.fromkeys(e for f in own for e in f.experiments)
+    )
     built = {table: build_table(material.collection, table) for table in tables}
     written = []
     with Progress("figures", len(names), "figures") as progress:
@@ -150,9 +152,7 @@ def _made_of(material: Material, table: Table, name: str, plot: Plot) -> Made:
         missing = table.not_run
     shown = dict.fromkeys(s.label for panel in plot.panels for s in panel.series if s.role == "run")
     alt = f"{plot.panels[0].y_label} over {plot.panels[0].x_label}: {', '.join(shown) or 'nothing yet'}."
-    return Made(
-        plot.caption, alt, plot_frame(plot), draw(plot), statement, missing, tuple(sources)
-    )
+    return Made(plot.caption, alt, plot_frame(plot), draw(plot), statement, missing, tuple(sources))
 
 
 def _write(layout: Layout, name: str, about: dict[str, Any], made: Made) -> Path:

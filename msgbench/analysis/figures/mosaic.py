@@ -61,9 +61,13 @@ def lay_out(
         lines = [sizes[i : i + side_by_side] for i in range(0, len(sizes), side_by_side)]
         said = wrapped(statement, width)
         foot = _LINE_INCHES * len(said) + 0.04 + below
-        height = foot + sum(max(size.height for size in line) + _MARGIN_INCHES for line in lines)
+        height = (
+            foot
+            + _MARGIN_INCHES / 2
+            + sum(max(size.height for size in line) + _MARGIN_INCHES for line in lines)
+        )
         figure = Figure(figsize=(width, height))
-        top = height
+        top = height - _MARGIN_INCHES / 2
         for index, line in enumerate(lines):
             for place, size in enumerate(line):
                 left = _MARGIN_INCHES + place * (each + _MARGIN_INCHES)

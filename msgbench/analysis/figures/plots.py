@@ -63,6 +63,8 @@ class Plot:
     legend: bool = True
     columns: int = 1
     """Panels side by side: 1 is one column of a paper wide, more are both."""
+    same_y: bool = False
+    """Whether all panels have the same y axis."""
     statement: str = ""
     """The sentence of scale, written below the panels; empty for a figure at full size."""
 
@@ -89,8 +91,9 @@ def plot_frame(plot: Plot) -> pd.DataFrame:
     return frame
 
 
-def unit_of(longest: int) -> tuple[str, float]:
-    """Unit of an axis of images shown that reaches `longest`, and its size in images."""
-    return ("millions", 1e6) if longest >= 1_000_000 else ("thousands", 1e3)
-
-
+def images_axis(longest: int) -> tuple[str, float]:
+    """The name of an axis of images shown that reaches `longest`, and its unit in images."""
+    if longest < 1000:
+        return "real images shown", 1.0
+    unit, factor = ("millions", 1e6) if longest >= 1_000_000 else ("thousands", 1e3)
+    return f"real images shown ({unit})", factor

@@ -15,12 +15,17 @@ _ROWS = 6
 
 def samples(material: Material, spec: FigureSpec) -> Made:
     """The first images of every measurement of each experiment: random, uncurated, not truncated."""
-    return _grids(material, spec, _COLUMNS.get(len(spec.experiments), 4), by_method=False)
+    return _grids(material, spec, _COLUMNS.get(len(spec.experiments), 4), "")
 
 
 def beside(material: Material, spec: FigureSpec) -> Made:
     """The same latents, not truncated, in several generators: the same place shows the same latent."""
-    return _grids(material, spec, _COLUMNS.get(len(spec.experiments), 4), by_method=True)
+    return _grids(
+        material,
+        spec,
+        _COLUMNS.get(len(spec.experiments), 4),
+        "the same latents in the same places, ",
+    )
 
 
 def sets_of(
@@ -38,11 +43,9 @@ def sets_of(
     return found, tuple(missing)
 
 
-def title_of(material: Material, experiment: str, by_method: bool = False) -> str:
+def title_of(material: Material, experiment: str) -> str:
     """What stands above the pictures of one experiment: dataset and method."""
     spec = material.benchmark.experiment(experiment)
-    if by_method:
-        return method_title(spec.method)
     return f"{spec.dataset.name}, {method_title(spec.method)}"
 
 
@@ -52,10 +55,9 @@ def moments_of(found: dict[str, PictureSet]) -> str:
     return f"After {' and '.join(each)} images shown."
 
 
-def _grids(material: Material, spec: FigureSpec, columns: int, by_method: bool) -> Made:
+def _grids(material: Material, spec: FigureSpec, columns: int, what: str) -> Made:
     found, missing = sets_of(material, spec, "grid")
-    titles = {e: title_of(material, e, by_method) for e in spec.experiments}
-    what = "the same latents in the same places, " if by_method else ""
+    titles = {e: title_of(material, e) for e in spec.experiments}
     caption = f"Random samples, uncurated, not truncated; {what}by index from one seed."
     if not found:
         return Made(caption, "", missing=missing)

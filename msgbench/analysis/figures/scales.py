@@ -65,7 +65,9 @@ def _rows_of_scales(material: Material, spec: FigureSpec, name: str, caption: st
         for block, values in zip(blocks, differences.values(), strict=True)
         for column in (index % block.columns for index in range(len(block.tiles)))
     ]
-    measured = "Under each column: mean squared difference from the next larger one, pooled, in [-1, 1]."
+    measured = (
+        "Under each column: mean squared difference from the next larger one, pooled, in [-1, 1]."
+    )
     names = "; ".join(block.title for block in blocks)
     return Made(
         f"{caption} {measured} {moments_of(found)}",

@@ -16,7 +16,7 @@ from msgbench.analysis.collect import Run
 from msgbench.analysis.figures.curves import spread
 from msgbench.analysis.figures.drawing import draw
 from msgbench.analysis.figures.material import Made, Material
-from msgbench.analysis.figures.plots import Panel, Plot, Series, plot_frame, unit_of
+from msgbench.analysis.figures.plots import Panel, Plot, Series, images_axis, plot_frame
 from msgbench.analysis.figures.samples import title_of
 from msgbench.analysis.figures.style import scale_colour
 from msgbench.config import FigureSpec
@@ -74,14 +74,14 @@ def stability(material: Material, spec: FigureSpec) -> Made:
     if not found:
         return Made(caption, "", missing=missing)
     longest = max(r.plan.spec.schedule.total_nimg for runs in found.values() for r, _ in runs)
-    unit = unit_of(longest)
+    axis = images_axis(longest)
     panels: list[Panel] = []
     for experiment, runs in found.items():
         if by_stage:
-            panels += _stages(runs, unit)
+            panels += _stages(runs, axis)
         else:
-            label = "mean squared change per epoch"
-            panels.append(_panel(title_of(material, experiment), runs, "change", label, unit))
+            label = "change per epoch, MSE"
+            panels.append(_panel(title_of(material, experiment), runs, "change", label, axis))
     return _made(material, spec, caption, panels, found, missing, "change of images")
 
 
@@ -96,7 +96,7 @@ def synchronisation(material: Material, spec: FigureSpec) -> Made:
         return Made(caption, "", missing=missing)
     longest = max(r.plan.spec.schedule.total_nimg for runs in found.values() for r, _ in runs)
     panels = [
-        _panel(title_of(material, experiment), runs, "synchronisation", "mean squared difference", unit_of(longest))
+        _panel(title_of(material, experiment), runs, "synchronisation", "difference, MSE", images_axis(longest))
         for experiment, runs in found.items()
     ]  # fmt: skip
     return _made(material, spec, caption, panels, found, missing, "difference of scales")
@@ -167,9 +167,7 @@ def _lines(
         xs = tuple(nimg / factor for nimg in values)
         ys = tuple(scale * value for value in values.values())
         series.append(Series(label, "run", index, ys, xs, run.run_id, colour=scale_colour(side)))
-        points.append(
-            {n: (x, y) for n, x, y in zip(values, xs, ys, strict=True)}
-        )
+        points.append({n: (x, y) for n, x, y in zip(values, xs, ys, strict=True)})
     return series + [_coloured(one, side) for one in spread(label, index, 0, points)]
 
 
@@ -180,20 +178,20 @@ def _coloured(series: Series, side: int) -> Series:
     )  # fmt: skip
 
 
-def _panel(title: str, runs: Seen, what: str, label: str, unit: tuple[str, float]) -> Panel:
+def _panel(title: str, runs: Seen, what: str, label: str, axis: tuple[str, float]) -> Panel:
     """All resolutions of one experiment in one panel."""
     series = [
         one
         for side in _sides(runs, what)
-        for one in _lines(runs, what, side, f"{side} px", unit[1])
+        for one in _lines(runs, what, side, f"{side} px", axis[1])
     ]
     return Panel(
-        title, title, f"real images shown ({unit[0]})", label, tuple(series),
-        log_y=all(y > 0 for one in series for y in one.y), spans=_fades(runs[0][0], unit[1]),
+        title, title, axis[0], label, tuple(series),
+        log_y=all(y > 0 for one in series for y in one.y), spans=_fades(runs[0][0], axis[1]),
     )  # fmt: skip
 
 
-def _stages(runs: Seen, unit: tuple[str, float]) -> list[Panel]:
+def _stages(runs: Seen, axis: tuple[str, float]) -> list[Panel]:
     """One panel a resolution: the L2 distance of the two grids, sqrt of the squared change summed over pixels."""
     panels = []
     for side in _sides(runs, "change"):
@@ -201,16 +199,16 @@ def _stages(runs: Seen, unit: tuple[str, float]) -> list[Panel]:
         for run, values in _curves(runs, "change", side):
             count = LATENTS * 3 * side * side
             ys = tuple(math.sqrt(value * count) for value in values.values())
-            xs = tuple(nimg / unit[1] for nimg in values)
+            xs = tuple(nimg / axis[1] for nimg in values)
             series.append(Series(f"{side} px", "run", side.bit_length(), ys, xs, run.run_id, colour=scale_colour(side)))  # fmt: skip
         xs_all = [x for one in series for x in one.x]
         spans = tuple(
             (max(start, min(xs_all)), min(end, max(xs_all)))
-            for start, end in _fades(runs[0][0], unit[1])
+            for start, end in _fades(runs[0][0], axis[1])
             if start < max(xs_all) and end > min(xs_all)
         )
         panels.append(
-            Panel(f"{side} px", f"{side} px", f"real images shown ({unit[0]})", "L2 distance", tuple(series),
+            Panel(f"{side} px", f"{side} px", axis[0], "L2 distance", tuple(series),
                   log_y=all(y > 0 for one in series for y in one.y), spans=spans)
         )  # fmt: skip
     return panels
@@ -243,11 +241,11 @@ def _made(
     what: str,
 ) -> Made:
     statement = material.statement(found)
-    side_by_side = 1 if len(panels) == 1 else min(3, len(panels))
+    side_by_side = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     by_stage = all(len({s.label for s in panel.series}) == 1 for panel in panels)
     plot = Plot(
         "", spec.title, caption, tuple(panels), columns=side_by_side, statement=statement,
-        legend=not by_stage, heights=(1.7,) * math.ceil(len(panels) / side_by_side),
+        legend=not by_stage, same_y=not by_stage, heights=(1.7,) * math.ceil(len(panels) / side_by_side),
     )  # fmt: skip
     sources = [run.folder / OBSERVATIONS_JSONL for runs in found.values() for run, _ in runs]
     names = ", ".join(title_of(material, experiment) for experiment in found)

@@ -32,14 +32,14 @@ OTHER_SLOT = 3
 METHOD_TITLES = {
     "msg-progan": "MSG-ProGAN",
     "msg-stylegan": "MSG-StyleGAN",
-    "msg-gan-v1": "MSG-GAN, first version",
+    "msg-gan-v1": "MSG-GAN v1",
     "stylegan": "StyleGAN",
     "progan": "ProGAN",
 }
 
 # Of resolutions, which are ordered: light to dark, also without colour.
 _SCALES = (
-    "#d9c53f", "#b2ad6c", "#8f937a", "#6f7c7e", "#566a86", "#3b5486", "#1f4287", "#0c2c6e", "#001a4d",
+    "#cdb01f", "#a9a154", "#8f937a", "#6f7c7e", "#566a86", "#3b5486", "#1f4287", "#0c2c6e", "#001a4d",
 )  # fmt: skip
 
 # Keys are a closed set of literals to the type checker, which it cannot infer for a module's dict.

@@ -37,7 +37,9 @@ def mixing(material: Material, spec: FigureSpec) -> Made:
     if lacks_fine:
         caption += " Generators of 32 px and less have no fine layers, and so no such row."
     statement = material.statement(found)
-    figure, _ = lay_out(blocks, _MIXING_INCHES if len(blocks) == 1 else WIDE_INCHES, len(blocks), statement)
+    figure, _ = lay_out(
+        blocks, _MIXING_INCHES if len(blocks) == 1 else WIDE_INCHES, len(blocks), statement
+    )
     return Made(
         f"{caption} {moments_of(found)}",
         f"A table of {blocks[0].rows - 1} by {blocks[0].columns - 1} images that mix the styles of their row and column.",
@@ -52,7 +54,7 @@ def noise(material: Material, spec: FigureSpec) -> Made:
     """Each generator's images of the same latents under several draws of the noise, and each pixel's deviation."""
     caption = (
         "The same latents under several draws of the per-pixel noise. Last column: standard deviation of each pixel "
-        "over the draws, in [-1, 1], black 0 and white 1; the mean over pixels stands above."
+        "and channel over the draws, in [-1, 1], black 0 and white 1; the mean over pixels stands above."
     )
     found, missing = sets_of(material, spec, "noise")
     if not found:
@@ -61,7 +63,10 @@ def noise(material: Material, spec: FigureSpec) -> Made:
     for experiment, drawn in found.items():
         rows = min(_NOISE_ROWS, drawn.rows)
         mean = _deviation(drawn)
-        labels = [*(label.removeprefix("noise ") for label in drawn.column_labels[:-1]), "deviation"]
+        labels = [
+            *(label.removeprefix("noise ") for label in drawn.column_labels[:-1]),
+            "deviation",
+        ]
         blocks.append(
             Block(
                 f"{title_of(material, experiment)}: mean deviation {number(mean)}",

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from msgbench.analysis.figures.drawing import make_logarithmic
 from msgbench.analysis.figures.material import Made, Material, images_shown
 from msgbench.analysis.figures.mosaic import Block, animated, frame_of, lay_out, tile_frame
 from msgbench.analysis.figures.picture_sets import (
@@ -33,7 +34,7 @@ from msgbench.analysis.figures.style import (
 )
 from msgbench.config import FigureSpec
 
-_PLOT_INCHES = 1.35
+_PLOT_INCHES = 1.5
 _FRAME_MILLISECONDS = 700
 # Luma of Rec. 709; chroma is what is left of a pixel without it.
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
@@ -73,7 +74,8 @@ def time_lapse(material: Material, spec: FigureSpec) -> Made:
     side = max(drawn.tiles.shape[1] for drawn in sets)
     frames = [
         frame_of(
-            [enlarged(d.tile(row, column), side) for row in range(sets[0].rows) for d in sets], len(sets)
+            [enlarged(d.tile(row, column), side) for row in range(sets[0].rows) for d in sets],
+            len(sets),
         )
         for column in range(len(lengths))
     ]
@@ -112,9 +114,7 @@ def _agreement(sets: list[PictureSet]) -> dict[str, NDArray[np.float64]]:
     return {"colour": np.mean(colour, axis=0), "brightness": np.mean(brightness, axis=0)}
 
 
-def _agreement_frame(
-    lengths: list[int], agreement: dict[str, NDArray[np.float64]]
-) -> pd.DataFrame:
+def _agreement_frame(lengths: list[int], agreement: dict[str, NDArray[np.float64]]) -> pd.DataFrame:
     return pd.DataFrame(
         {"panel": "difference of neighbouring scales", "row_label": name, "images_shown": nimg, "value": value}
         for name, values in agreement.items()
@@ -138,10 +138,10 @@ def _plot(
                 color=PALETTE[(1, 0)[index]], label=name,
             )  # fmt: skip
         if all(values.min() > 0 for values in agreement.values()):
-            axes.set_yscale("log")
+            make_logarithmic(axes)
         axes.set_xticks(range(len(lengths)), [images_shown(nimg) for nimg in lengths])
         axes.set_xlabel("real images shown")
-        axes.set_ylabel("difference, MSE")
+        axes.set_ylabel("mean squared\ndifference")
         axes.grid(axis="y", color=RULE, linewidth=0.5)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, loc="best", handlelength=1.6)
