@@ -131,8 +131,8 @@ class FigureSpec(Spec):
     title: str
     kind: FigureKind = Field(
         description="`scales`, `samples`, `beside`, `mixing`, `noise`, `depths`, `interpolation`: pictures of the best "
-        "snapshot (of the last, of an experiment that no table shows); `time_lapse`: of all kept snapshots; `stability`, "
-        "`synchronisation`: images of fixed latents observed during training; `architecture`: the networks; "
+        "snapshot (of the last, of an experiment that no table shows); `time_lapse`: of all kept snapshots; "
+        "`stability`, `synchronisation`: images of fixed latents observed in training; `architecture`: the networks; "
         "`learning_rates`: scores of one table over the learning rate"
     )
     paper: Paper | None = Field(

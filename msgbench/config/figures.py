@@ -62,7 +62,7 @@ def _require_fitting(where: str, kind: str, name: str, spec: ExperimentSpec) -> 
 
 
 def _require_table(where: str, figure: FigureSpec, tables: Mapping[str, TableSpec]) -> None:
-    if figure.table not in tables:
+    if figure.table is None or figure.table not in tables:
         raise ConfigError(
             f"{where}.table: {figure.table!r} is no table{nearest(figure.table or '', tables)}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from msgbench.data.manifest import (
 from msgbench.layout import (
     EVALUATE_JSON,
     MANIFEST_JSON,
+    OBSERVATIONS_JSONL,
     REAL_JSON,
+    SAMPLES_JSON,
     SPEC_JSON,
     STATS_JSONL,
     TRAIN_JSON,
@@ -235,6 +237,100 @@ class ResultsTree:
                 "controls": controls,
             },
         )
+        return folder
+
+    def observations(
+        self, experiment: str, seed: int = 0, lines: Sequence[dict[str, Any]] | None = None
+    ) -> Path:
+        """observations.jsonl: `lines`, else ten looks at all scales whose change halves from one to the next."""
+        folder = self.folder(experiment, seed)
+        scales = self.benchmark.experiment(experiment).model.scales
+        if lines is None:
+            lines = [
+                {
+                    "cur_nimg": 16 * (k + 1), "epoch": k, "previous_nimg": 16 * k or None,
+                    "change": {} if k == 0 else {str(side): (seed + 1) / side / 2**k for side in scales},
+                    "synchronisation": {str(side): (seed + 1) / (k + side) for side in scales[:-1]}, "seconds": 0.1,
+                }
+                for k in range(10)
+            ]  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / OBSERVATIONS_JSONL).write_text(text)
+        return folder
+
+    def pictures(self, experiment: str, seed: int = 0) -> Path:
+        """samples.json with all picture sets that fit the experiment, of random pixels; returns its folder."""
+        run, rng = self.run(experiment, seed), np.random.default_rng(seed)
+        model, folder = run.spec.model, self.folder(experiment, seed)
+        entries = []
+
+        def add(name: str, side: int, rows: int, columns: int, row_labels: Any = (), column_labels: Any = (),
+                how: Any = None, **arrays: Any) -> None:  # fmt: skip
+            tiles = arrays.pop("tiles", None)
+            if tiles is None:
+                tiles = rng.integers(0, 256, (rows * columns, side, side, 3), np.uint8)
+            path = folder / "samples" / f"{name}.npz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, tiles=tiles, **arrays)
+            entries.append({
+                "name": name, "rows": rows, "columns": columns, "row_labels": list(row_labels),
+                "column_labels": list(column_labels), "how": how or {},
+                "files": [{"file": f"samples/{name}.png"}, {"file": f"samples/{name}.npz"}],
+            })  # fmt: skip
+
+        top, labels = model.resolution, [f"{side} px" for side in model.scales]
+        add("grid", top, 6, 6, range(0, 36, 6))
+        raw = {
+            f"scale_{side:04d}": rng.integers(0, 256, (4, side, side, 3), np.uint8)
+            for side in model.scales
+        }
+        tiles = np.stack([
+            x[row].repeat(top // x.shape[1], axis=0).repeat(top // x.shape[1], axis=1)
+            for row in range(4) for x in raw.values()
+        ])  # fmt: skip
+        name = "depths" if model.growing else "scales"
+        add(name, top, 4, len(labels), range(4), labels, tiles=tiles, **raw)
+        add(
+            "interpolation",
+            top,
+            4,
+            9,
+            [f"{2 * r} to {2 * r + 1}" for r in range(4)],
+            [f"{k / 8:g}" for k in range(9)],
+        )
+        if model.family == "stylegan":
+            levels = [
+                f"{seed}, {level}"
+                for seed, level in zip((3333, 121, 28, 24, 35), ["coarse"] * 3 + ["middle"] * 2)
+            ]
+            add("mixing", top, 6, 6, ["", *levels], ["", "3", "12", "42", "30", "33"])
+            columns = [*(f"noise {k}" for k in range(8)), "deviation"]
+            add(
+                "noise",
+                top,
+                3,
+                9,
+                range(3),
+                columns,
+                deviation=rng.random((3, top, top, 3)).astype(np.float32),
+            )
+        lengths = self.lengths(experiment)
+        for side in model.scales:
+            columns = [f"{nimg / 1000:g} kimg" for nimg in lengths]
+            add(
+                f"time-lapse-{side:04d}px",
+                side,
+                2,
+                len(lengths),
+                range(2),
+                columns,
+                {"cur_nimg": lengths},
+            )
+        write(folder / SAMPLES_JSON, {
+            "schema": "msgbench.pictures/1", "pictures": entries,
+            "sources": [{"run": run.run_id, "cur_nimg": lengths[-1]}],
+        })  # fmt: skip
         return folder
 
     def complete(self, grids: bool = False) -> ResultsTree:

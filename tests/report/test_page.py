@@ -16,7 +16,7 @@ from PIL import Image
 
 from msgbench.analysis import FIRST_TRAINING, figures_of
 from msgbench.analysis.collect import Grid
-from msgbench.analysis.figures import make_figure
+from msgbench.analysis.figures import make_figures
 from msgbench.analysis.report import make_report
 from msgbench.analysis.report.pictures import GAP, TILE, contact_sheet, grid_thumbnail, moments
 from msgbench.analysis.scale import counted
@@ -75,8 +75,7 @@ def everything(tree) -> Page:
     layout = tree.layout
     for name in tree.benchmark.tables:
         make_table(tree.benchmark, layout, name, layout.table_csv(name))
-    for name in figures_of(tree.benchmark):
-        make_figure(tree.benchmark, layout, name, layout.figure(name))
+    make_figures(tree.benchmark, layout, figures_of(tree.benchmark))
     return page(tree)
 
 
@@ -155,9 +154,8 @@ def test_the_page_tells_what_was_run_and_what_it_gave(whole):
         f"lr 0.003: FID from 300.00 (untrained) to {last:.2f}; pixel-Gaussian control 180.00."
         in words
     )
-    assert (
-        words.count("pixel-Gaussian control 180.00") == 5
-    )  # a sentence a method, and the figure's level
+    # A sentence a method, and the level in two figures.
+    assert words.count("pixel-Gaussian control 180.00") == 6
     assert "FID 180.00 by fid2k_small" in words  # in the section of the dataset
     assert "--protocols is2k_small,is2k_small_1split,fid2k_small,kid2k_small --tier smoke" in words
     for printed in ("11.34", "8.63", "8.24", "8.33", "7.92"):

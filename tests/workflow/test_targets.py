@@ -26,7 +26,7 @@ CLASSES = (
 SHOWN = ("first-lr0.003", "second-lr0.01")
 EVALUATED = {f"evaluate {name}, seed 0" for name in SHOWN}
 REAL = {"evaluate the real images of tiny"}
-FIGURES = {"figures of table3"}
+FIGURES = {"figures of all"}
 LAYERS = {"table table6", "table table7"}
 PREPARED = {"prepare tiny"}
 

@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import Project
 
-RESULTS = ["figures of table3", "report", "table table3"]
+RESULTS = ["figures of all", "report", "table table3"]
 MEASURING = [
     "evaluate first-lr0.003, seed 0",
     "evaluate second-lr0.01, seed 0",

@@ -1,7 +1,8 @@
 """Figures, as PNG and SVG with the plotted numbers as CSV: curves of tables, and every figure of both papers.
 
-Everything is a function of config.yaml, records and picture sets; nothing is measured, and torch is not imported. A
-figure of curves is first a `Plot`, plain data, and a figure of pictures is tiles; picture and CSV are made from the same.
+Everything is a function of config.yaml, records and picture sets; nothing is measured, and torch is not imported.
+A figure of curves is first a `Plot`, plain data, and a figure of pictures is tiles: picture and CSV are made from
+the same.
 """
 
 from msgbench.analysis.figures.curves import (
@@ -13,6 +14,7 @@ from msgbench.analysis.figures.curves import (
     curves_plot,
     losses_plot,
     main_protocols,
+    series_labels,
     thin,
 )
 from msgbench.analysis.figures.drawing import draw, save_png, svg
@@ -42,6 +44,7 @@ __all__ = [
     "make_figures",
     "plot_frame",
     "save_png",
+    "series_labels",
     "svg",
     "thin",
     "write_list",

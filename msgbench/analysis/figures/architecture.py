@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import matplotlib
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -74,13 +75,14 @@ def architecture(material: Material, spec: FigureSpec) -> Made:
     connected = [r for r in model.connected if r != model.resolution]
     listed = ", ".join(map(str, connected)) or "no smaller"
     caption = (
-        f"Networks of {experiment}: numbers are channels, of a block of the discriminator those that come in and go out. The discriminator looks at the largest image and at those of "
-        f"{listed} px, which enter by {model.combine} ({_COMBINE[model.combine]}). Real images are pooled to the same sizes."
+        f"Networks of {experiment}: numbers are channels, of a block of the discriminator those that come in and go "
+        f"out. The discriminator looks at the largest image and at those of {listed} px, which enter by "
+        f"{model.combine} ({_COMBINE[model.combine]}). Real images are pooled to the same sizes."
     )
     return Made(
         caption,
-        f"Diagram of a generator with images at {', '.join(map(str, model.scales))} px and of the discriminator that they "
-        "are handed to.",
+        f"Diagram of a generator with images at {', '.join(map(str, model.scales))} px and of the discriminator that "
+        "they are handed to.",
         _frame(boxes, model), _drawn(boxes, model, statement), statement,
     )  # fmt: skip
 
@@ -167,25 +169,25 @@ def _drawn(boxes: Sequence[Box], model: ModelSpec, statement: str) -> Figure:
         return figure
 
 
-def _box(axes: object, kind: str, text: str, column: float, row: float, size: float) -> None:
+def _box(axes: Axes, kind: str, text: str, column: float, row: float, size: float) -> None:
     ground, edge = _KINDS[kind]
     width = 0.76 if kind != "latent" else 0.62
-    axes.add_patch(  # type: ignore[attr-defined]
+    axes.add_patch(
         FancyBboxPatch(
             (column - width / 2, row - _HALF), width, 2 * _HALF,
             boxstyle="round,pad=0,rounding_size=0.08", facecolor=ground, edgecolor=edge, linewidth=0.8,
         )
     )  # fmt: skip
-    axes.text(column, row, text, ha="center", va="center", fontsize=size, color=INK)  # type: ignore[attr-defined]
+    axes.text(column, row, text, ha="center", va="center", fontsize=size, color=INK)
 
 
-def _arrows(axes: object, model: ModelSpec) -> None:
+def _arrows(axes: Axes, model: ModelSpec) -> None:
     """What is handed on: right in the generator, down with the images, left in the discriminator, real images up."""
     g, i, c, d, r = (_ROWS[k] for k in ("generator", "image", "combine", "discriminator", "real"))
     columns = len(model.scales)
 
     def arrow(x0: float, y0: float, x1: float, y1: float, colour: str = FAINT) -> None:
-        axes.add_patch(  # type: ignore[attr-defined]
+        axes.add_patch(
             FancyArrowPatch(
                 (x0, y0), (x1, y1), arrowstyle="-|>", mutation_scale=6, linewidth=0.8, color=colour,
                 shrinkA=0, shrinkB=0,
@@ -202,7 +204,7 @@ def _arrows(axes: object, model: ModelSpec) -> None:
             arrow(column, i - _HALF, column, c + _HALF, _KINDS["image"][1])
             arrow(column, c - _HALF, column, d + _HALF)
             # Real images take the way of generated ones, around D, into the same function.
-            axes.plot(  # type: ignore[attr-defined]
+            axes.plot(
                 [column + 0.38, column + 0.5, column + 0.5], [r, r, c], color=FAINT, linewidth=0.8
             )
             arrow(column + 0.5, c, column + 0.38, c)

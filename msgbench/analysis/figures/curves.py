@@ -17,6 +17,7 @@ from msgbench.analysis.collect import Dataset, Run
 from msgbench.analysis.figures.plots import Panel, Plot, Role, Series, images_axis
 from msgbench.analysis.figures.style import STRENGTHS, method_title, slot_of
 from msgbench.analysis.tables import METRIC_NAMES, Row, Table
+from msgbench.config import ExperimentSpec
 from msgbench.protocols import Protocol, get_protocol
 
 MOST_POINTS = 240
@@ -67,7 +68,7 @@ class Curve:
 def lines_of(table: Table) -> list[Line]:
     """The trained rows of a table, each with the colour of its method."""
     rows = [row for row in table.rows if row.runs]
-    labels = series_labels(table, rows)
+    labels = _labels(rows)
     keys = [(row.runs[0].plan.spec.method, row.runs[0].plan.spec.dataset.name) for row in rows]
     found = []
     for index, (row, label, key) in enumerate(zip(rows, labels, keys, strict=True)):
@@ -78,15 +79,24 @@ def lines_of(table: Table) -> list[Line]:
 
 
 def series_labels(table: Table, rows: Sequence[Row]) -> list[str]:
+    """A name for each row that stands by itself: its learning rate where that tells the rows apart."""
+    rates = _rates([row.runs[0].plan.spec for row in rows])
+    return rates or [row.spec.experiment or "" for row in rows]
+
+
+def _labels(rows: Sequence[Row]) -> list[str]:
     """A short name for each row's line: what tells it apart from the others of its dataset."""
     specs = [row.runs[0].plan.spec for row in rows]
-    rates = [f"lr {spec.optimizer.lr:g}" for spec in specs]
-    if len(set(rates)) == len(rates) > 1 and len({spec.method for spec in specs}) == 1:
-        return rates
     keys = [(spec.method, spec.dataset.name) for spec in specs]
     if len(set(keys)) == len(keys):
         return [method_title(spec.method) for spec in specs]
-    return [row.label for row in rows]
+    return _rates(specs) or [row.label for row in rows]
+
+
+def _rates(specs: Sequence[ExperimentSpec]) -> list[str]:
+    """The learning rates of one method, where no two rows have the same; else nothing."""
+    rates = [f"lr {spec.optimizer.lr:g}" for spec in specs]
+    return rates if len(set(rates)) == len(rates) and len({s.method for s in specs}) == 1 else []
 
 
 def scores_over_images(table: Table, name: str) -> Plot:
@@ -105,8 +115,8 @@ def fid_over_hours(table: Table, name: str) -> Plot:
     lines = lines_of(table)
     trained = [run for line in lines for run in line.row.runs if run.train is not None]
     on_gpu = any(run.on_gpu for run in trained) or not trained
-    longest = max((_hours(run, run.plan.spec.schedule.total_nimg, on_gpu) or 0.0 for run in trained), default=1.0)  # fmt: skip
-    unit, factor = ("hours", 1.0) if longest >= 1 else ("minutes", 60.0)
+    ends = [_hours(run, run.plan.spec.schedule.total_nimg, on_gpu) or 0.0 for run in trained]
+    unit, factor = ("hours", 1.0) if max(ends, default=1.0) >= 1 else ("minutes", 60.0)
     unit = f"GPU-{unit}" if on_gpu else f"core-{unit} of a CPU"
 
     def place(run: Run, nimg: int) -> float | None:

@@ -1,4 +1,4 @@
-"""From a plot to a matplotlib figure, and from that to bytes; no global state is touched, the same plot gives the same."""
+"""From a plot to a matplotlib figure, and to bytes. No global state is touched; the same plot gives the same bytes."""
 
 from __future__ import annotations
 

@@ -22,14 +22,15 @@ def learning_rates(material: Material, spec: FigureSpec) -> Made:
     metric, protocol = METRIC_NAMES[table.protocol.metric], table.protocol
     curves = scores_over_images(table, "").panels
     ours = Panel(
-        "over the rate", f"{metric} over the learning rate", "learning rate", f"{metric}, {protocol.direction} is better",
+        "over the rate", f"{metric} over the learning rate", "learning rate",
+        f"{metric}, {protocol.direction} is better",
         tuple(_over_rate(rows, protocol.name)), log_x=True,
     )  # fmt: skip
     panels = [*curves, ours] if ours.series else [*curves]
     printed = _printed(rows)
     caption = (
-        f"{metric} by {protocol.extractor}, protocol {protocol.name}. Best and final snapshot of each learning rate; bars "
-        "from the smallest to the largest of several seeds."
+        f"{metric} by {protocol.extractor}, protocol {protocol.name}. Best and final snapshot of each learning rate; "
+        "the band of several seeds is from the smallest to the largest."
     )
     if printed is not None and protocol.comparable_with_paper and ours.series:
         panels[-1] = Panel(
@@ -44,7 +45,8 @@ def learning_rates(material: Material, spec: FigureSpec) -> Made:
     if not ours.series:
         return Made(caption, "", missing=missing)
     statement = material.statement(spec.experiments)
-    plot = Plot("", spec.title, caption, tuple(panels), statement=statement, heights=(1.9, *[1.5] * (len(panels) - 1)))  # fmt: skip
+    heights = (1.9, *[1.5] * (len(panels) - 1))
+    plot = Plot("", spec.title, caption, tuple(panels), heights, statement=statement)
     return Made(
         caption,
         f"{metric} of {len(rows)} learning rates over the images shown, and the best of each over the rate.",

@@ -1,4 +1,4 @@
-"""From names of figures to files: PNG, SVG, the plotted numbers as CSV, and a JSON that says what it is and what it lacks.
+"""From names of figures to files: PNG, SVG, the plotted numbers as CSV, and a JSON: what it is, and what it lacks.
 
 Runs on records and picture sets alone. What cannot be drawn yet has only its JSON, which says why.
 """
@@ -79,7 +79,9 @@ def make_figures(benchmark: Benchmark, layout: Layout, names: Sequence[str]) -> 
             if name in benchmark.figures:
                 spec = benchmark.figures[name]
                 made = KINDS[spec.kind](material, spec)
-                about = {"title": spec.title, "paper": spec.paper, "figure": spec.number, "table": spec.table}  # fmt: skip
+                about: dict[str, Any] = {
+                    "title": spec.title, "paper": spec.paper, "figure": spec.number, "table": spec.table,
+                }  # fmt: skip
             else:
                 table = built[_table_of(benchmark, name)]
                 plot = table_plot(table, name)

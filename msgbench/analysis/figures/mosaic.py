@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -107,7 +108,7 @@ def _draw_block(figure: Figure, block: Block, size: _Size, left: float, top: flo
     axes.imshow(picture, interpolation="none", aspect="auto")
     axes.set_axis_off()
 
-    def write(text: str, at_x: float, at_y: float, ha: str, va: str, **font: object) -> None:
+    def write(text: str, at_x: float, at_y: float, ha: str, va: str, **font: Any) -> None:
         figure.text(at_x / width, at_y / height, text, ha=ha, va=va, **font)
 
     if block.title:
@@ -141,7 +142,7 @@ def fitted(tile: Pixels, side: int) -> Pixels:
 
 
 def tile_frame(blocks: Iterable[Block]) -> pd.DataFrame:
-    """What a figure of tiles shows, one tile a row: place, labels, images shown, mean colour and deviation (0 to 255)."""
+    """What a figure of tiles shows, one tile a row: place, labels, images shown, mean colour, deviation (0 to 255)."""
     rows = []
     for block in blocks:
         for index, tile in enumerate(block.tiles):

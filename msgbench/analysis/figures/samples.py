@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgbench.analysis.figures.material import Made, Material, images_shown
 from msgbench.analysis.figures.mosaic import Block, lay_out, tile_frame
-from msgbench.analysis.figures.picture_sets import Lacking, PictureSet, read_set
+from msgbench.analysis.figures.picture_sets import Lacking, PictureSet, Pixels, read_set
 from msgbench.analysis.figures.style import COLUMN_INCHES, WIDE_INCHES, method_title
 from msgbench.config import FigureSpec
 
@@ -82,6 +82,6 @@ def _grids(material: Material, spec: FigureSpec, columns: int, what: str) -> Mad
     )
 
 
-def _first(drawn: PictureSet, columns: int) -> list:
+def _first(drawn: PictureSet, columns: int) -> list[Pixels]:
     """The first tiles, so many in a row, as many rows as there are."""
     return list(drawn.tiles[: columns * _ROWS])

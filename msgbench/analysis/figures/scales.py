@@ -1,9 +1,11 @@
-"""All scales of the same latents (Figures 1, 10, 11; v1, Figure 1), and every depth of a grown generator (v1, Figure 3).
+"""All scales of the same latents (Figures 1, 10, 11; v1, Figure 1), every depth of a grown generator (v1, Figure 3).
 
 Measured beside them: how far each scale is from the next larger one, pooled (mean squared, in [-1, 1]).
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 
@@ -86,6 +88,6 @@ def _differences(drawn: PictureSet) -> list[float]:
     raw = [in_range(drawn.arrays[f"scale_{side:04d}"]) for side in _sides(drawn)]
     return [
         float(np.mean((small - pooled(large)) ** 2))
-        for small, large in zip(raw, raw[1:], strict=False)
+        for small, large in itertools.pairwise(raw)
         if large.shape[1] == 2 * small.shape[1]
     ]

@@ -200,7 +200,9 @@ def _stages(runs: Seen, axis: tuple[str, float]) -> list[Panel]:
             count = LATENTS * 3 * side * side
             ys = tuple(math.sqrt(value * count) for value in values.values())
             xs = tuple(nimg / axis[1] for nimg in values)
-            series.append(Series(f"{side} px", "run", side.bit_length(), ys, xs, run.run_id, colour=scale_colour(side)))  # fmt: skip
+            series.append(
+                Series(f"{side} px", "run", side.bit_length(), ys, xs, run.run_id, colour=scale_colour(side))
+            )  # fmt: skip
         xs_all = [x for one in series for x in one.x]
         spans = tuple(
             (max(start, min(xs_all)), min(end, max(xs_all)))

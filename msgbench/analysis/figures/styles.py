@@ -42,7 +42,7 @@ def mixing(material: Material, spec: FigureSpec) -> Made:
     )
     return Made(
         f"{caption} {moments_of(found)}",
-        f"A table of {blocks[0].rows - 1} by {blocks[0].columns - 1} images that mix the styles of their row and column.",
+        f"A table of {blocks[0].rows - 1} by {blocks[0].columns - 1} images with mixed styles.",
         tile_frame(blocks), figure, statement, missing, tuple(d.manifest for d in found.values()),
     )  # fmt: skip
 

@@ -5,6 +5,8 @@ Measured beside them: how far neighbouring scales are from each other in colour 
 
 from __future__ import annotations
 
+import itertools
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -104,7 +106,7 @@ def _blocks(sets: list[PictureSet], lengths: list[int], title: str) -> list[Bloc
 def _agreement(sets: list[PictureSet]) -> dict[str, NDArray[np.float64]]:
     """Mean squared difference of neighbouring scales at each moment, float64 [moments], in colour and in brightness."""
     colour, brightness = [], []
-    for small, large in zip(sets, sets[1:], strict=False):
+    for small, large in itertools.pairwise(sets):
         difference = in_range(small.tiles) - pooled(in_range(large.tiles))
         luma = difference @ _LUMA
         chroma = difference - luma[..., None]
