@@ -37,6 +37,7 @@ rule all:
             "all",
             [
                 layout.report_html,
+                layout.claims_json,
                 *MADE_BY["tables"][0],
                 str(layout.figures_json),
                 *layer_tables(),

@@ -21,7 +21,6 @@ from msgbench.errors import ConfigError, MsgbenchError, StoppedBySignal
 
 if TYPE_CHECKING:
     from msgbench.config import Benchmark
-    from msgbench.config.dataset import Source
     from msgbench.data.sources.base import Split
     from msgbench.layout import Layout
 
@@ -242,6 +241,21 @@ def table(
 
 
 @app.command()
+def claims(
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Test every claim of the papers against the records that exist: quote, numbers, verdict."""
+    from msgbench.analysis.claims import make_claims
+    from msgbench.console import log_to, say
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    say(f"claims: {make_claims(benchmark, _layout(benchmark))}")
+
+
+@app.command()
 def figure(
     names: Annotated[
         list[str] | None, typer.Argument(help="Names of figures; without any: those of `all`.")
@@ -283,7 +297,10 @@ def report(
 @app.command()
 def bench(
     what: Annotated[
-        str, typer.Argument(help="training (steps), or metrics (scores from made-up features).")
+        str,
+        typer.Argument(
+            help="training (steps), metrics (scores from made-up features), or results."
+        ),
     ] = "training",
     method: Annotated[str, typer.Option(help="Name under `methods`.")] = "msg-progan",
     resolution: Annotated[
@@ -304,12 +321,18 @@ def bench(
     device: DeviceOption = "auto",
     log: LogOption = None,
 ) -> None:
-    """Time training steps beside a plain eager float32 one: images/s, FLOP/s, ratios; or the making of scores."""
+    """Time training steps beside a plain eager float32 one: images/s, FLOP/s, ratios; or scores; or tables, claims."""
     from msgbench.console import log_to
 
     log_to(log)
-    if what not in ("training", "metrics"):
-        raise ConfigError(f"bench: {what!r} is not allowed; allowed: training, metrics")
+    if what not in ("training", "metrics", "results"):
+        raise ConfigError(f"bench: {what!r} is not allowed; allowed: training, metrics, results")
+    if what == "results":
+        from msgbench.bench_results import bench_results
+
+        for line in bench_results(config, out=out):
+            typer.echo(line)
+        return
     if what == "metrics":
         from msgbench.bench_metrics import bench_metrics
 
@@ -674,13 +697,13 @@ def _split(name: str | None) -> Split | None:
     return cast("Split | None", name)
 
 
-def _source(name: str | None) -> Source | None:
+def _source(name: str | None) -> str | None:
     from msgbench.config.dataset import PHOTOGRAPHS
 
     known = ("cifar10", *PHOTOGRAPHS)
     if name is not None and name not in known:
         raise ConfigError(f"--as: {name!r} is not allowed; allowed: {', '.join(known)}")
-    return cast("Source | None", name)
+    return name
 
 
 def main() -> None:

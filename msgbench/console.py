@@ -66,7 +66,8 @@ class Progress:
     every `every_seconds` (less and less often, down to every MSGBENCH_PROGRESS_SECONDS, where that is set),
     and one at the end. `start` is where a resumed task begins; it counts as done but
     not for the rate. `work`: what being done so far has cost, where units do not all cost the same; the ETA then
-    follows that and not the number of units.
+    follows that and not the number of units. Not `shown`, it only measures: of several processes that share a task one
+    speaks.
     """
 
     def __init__(
@@ -78,7 +79,9 @@ class Progress:
         every_seconds: float = 10.0,
         live: bool | None = None,
         work: Callable[[float], float] | None = None,
+        shown: bool = True,
     ) -> None:
+        self._shown = shown
         self._work = work or float
         self.title, self.total, self.unit = title, total, unit
         self.done = start
@@ -86,7 +89,7 @@ class Progress:
         self._longest = max(every_seconds, _longest_seconds())
         # Snakemake runs jobs side by side on one terminal: their live bars would overwrite each other.
         alone = os.environ.get("MSGBENCH_PROGRESS") != "plain"
-        self._live = (alone and sys.stderr.isatty()) if live is None else live
+        self._live = shown and ((alone and sys.stderr.isatty()) if live is None else live)
         self._began = self._last_line = time.monotonic()
         self._history: deque[tuple[float, float]] = deque([(self._began, start)])
         self._start = start
@@ -123,7 +126,7 @@ class Progress:
             self._history.popleft()
         if self._rich is not None and self._task is not None:
             self._rich.update(self._task, completed=int(done), status=self._status(note))
-        if moment - self._last_line >= self._every:
+        if self._shown and moment - self._last_line >= self._every:
             self._last_line = moment
             self._every = min(2 * self._every, self._longest)
             tell = say if self._rich is None else _note
@@ -166,7 +169,7 @@ class Progress:
         if self._rich is not None:
             self._rich.stop()
         seconds = time.monotonic() - self._began
-        if kind is None:
+        if kind is None and self._shown:
             rate = (self.done - self._start) / seconds if seconds > 0 else 0.0
             say(
                 f"{self.title}: done, {_number(self.done)} {self.unit} in {format_duration(seconds)}"

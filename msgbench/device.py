@@ -12,14 +12,15 @@ from msgbench.console import say
 from msgbench.errors import ConfigError
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, local_rank: int | None = None) -> torch.device:
     """`auto` is CUDA where there is one, else the CPU; raises ConfigError when `cuda` is asked for in vain.
 
+    `local_rank`: which of the machine's processes this is, where several share a training: each has a GPU of its own.
     A GPU that a scheduler gave and torch cannot use is said: computing goes on, and takes very long.
     """
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return _cuda(local_rank)
         given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         if re.fullmatch(r"\d+(,\d+)*|(GPU|MIG)-.+", given):
             say(
@@ -31,12 +32,34 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(
             "--device cuda: this machine has no usable CUDA device; allowed: auto, cpu"
         )
-    return torch.device(name)
+    return _cuda(local_rank) if name == "cuda" else torch.device(name)
+
+
+def _cuda(local_rank: int | None) -> torch.device:
+    if local_rank is None:
+        return torch.device("cuda")
+    seen = torch.cuda.device_count()
+    # A job may show each of its processes only that one's GPU.
+    index = local_rank if seen > 1 else 0
+    if index >= seen:
+        raise ConfigError(
+            f"LOCAL_RANK {local_rank}: this machine has {seen} GPUs for its processes; allowed: as many processes as "
+            "GPUs"
+        )
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index)
 
 
 def device_name(device: torch.device) -> str:
     """The hardware's name for records: `cpu` or the GPU's product name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`tensor` of the host on `device`; to a GPU from pinned memory, so that nobody waits for it."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def make_reproducible(num_threads: int, tf32: bool = False) -> None:

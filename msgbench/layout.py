@@ -160,6 +160,11 @@ class Layout:
         """Which picture sets were drawn for the figures of the target `all`."""
         return self.root / "figures" / "all" / "pictures.json"
 
+    @property
+    def claims_json(self) -> Path:
+        """The papers' claims with their verdicts; as CSV and Markdown beside it."""
+        return self.root / "claims" / "claims.json"
+
     def left_out(self, target: str) -> Path:
         """What a target would make if nothing that it needs were left out; never made."""
         return self.root / "left-out" / target

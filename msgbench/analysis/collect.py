@@ -8,6 +8,7 @@ ResultsError that names the file.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -109,14 +110,20 @@ class Run:
     folder: Path
     train: Mapping[str, Any] | None
     records: tuple[Record, ...]
-    stats: pd.DataFrame
-    """stats.jsonl, one line a row, sorted by `cur_nimg`; empty when there is none."""
     grids: tuple[Grid, ...]
     job: Mapping[str, Any] | None
     deleted: tuple[Deleted, ...]
     """Snapshots that were deleted after measuring; their records stay."""
     reason: str | None
     """Why the run has no complete result; None when it is trained and measured."""
+
+    @functools.cached_property
+    def stats(self) -> pd.DataFrame:
+        """stats.jsonl, one line a row, sorted by `cur_nimg`; empty when there is none.
+
+        Read when first asked for: a published length has tens of thousands of lines, and no table needs them.
+        """
+        return read_stats(self.folder / STATS_JSONL)
 
     @property
     def run_id(self) -> str:
@@ -311,20 +318,18 @@ def read_run(plan: RunSpec, layout: Layout, manifest: Manifest | None) -> Run:
     train = _optional(folder / TRAIN_JSON, TRAIN_SCHEMA)
     if train is not None:
         _check_train(folder / TRAIN_JSON, train, plan, manifest)
-    stats = read_stats(folder / STATS_JSONL)
     records = _read_evaluation(folder, plan) if train is not None else ()
     return Run(
         plan=plan,
         folder=folder,
         train=train,
         records=records,
-        stats=stats,
         grids=read_grids(folder / GRIDS),
         job=_read_object(folder / job_file("train"))
         if (folder / job_file("train")).is_file()
         else None,
         deleted=_deleted(folder, train),
-        reason=_run_reason(folder, plan, train, records, stats),
+        reason=_run_reason(folder, plan, train, records),
     )
 
 
@@ -344,7 +349,6 @@ def _run_reason(
     plan: RunSpec,
     train: Mapping[str, Any] | None,
     records: tuple[Record, ...],
-    stats: pd.DataFrame,
 ) -> str | None:
     if not (folder / SPEC_JSON).is_file():
         left_out = plan.spec.dataset.left_out
@@ -352,6 +356,7 @@ def _run_reason(
     RunSpec.read(folder)  # refuses a spec that was edited by hand
     if train is None:
         total = plan.spec.schedule.total_nimg
+        stats = read_stats(folder / STATS_JSONL)
         if stats.empty:
             return "planned, not trained"
         reached = int(stats["cur_nimg"].iloc[-1])

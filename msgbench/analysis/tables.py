@@ -194,7 +194,7 @@ def build_table(collection: Collection, name: str) -> Table:
 def _row(collection: Collection, table: str, index: int, protocol: Protocol) -> Row:
     spec = collection.benchmark.tables[table].rows[index]
     paper = _paper_number(collection.benchmark.tables[table], table, index, protocol)
-    printed = _described(collection.benchmark.tables[table], table, spec)
+    printed = described(collection.benchmark.tables[table], table, spec)
     if spec.quoted:
         label = spec.label or paper.row_label
         return Row(spec, label, printed, paper, (), None, (), Verdict("quoted"))
@@ -219,7 +219,7 @@ def _paper_number(table: TableSpec, name: str, index: int, protocol: Protocol) -
     return cell(numbers, spec.reference, protocol.metric, table.paper)
 
 
-def _described(table: TableSpec, name: str, spec: TableRow) -> dict[str, Printed]:
+def described(table: TableSpec, name: str, spec: TableRow) -> dict[str, Printed]:
     """The cells that describe a row, by column, as far as the paper prints them."""
     printed = {}
     for column in _DESCRIBING:

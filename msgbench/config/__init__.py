@@ -2,7 +2,14 @@
 
 from msgbench.config.base import fingerprint_of
 from msgbench.config.benchmark import Benchmark, load_benchmark, parse_override, read_yaml, resolve
-from msgbench.config.cluster import TASKS, ClusterSpec, JobResources, Task, job_resources
+from msgbench.config.cluster import (
+    TASKS,
+    ClusterSpec,
+    JobResources,
+    Task,
+    job_resources,
+    require_task,
+)
 from msgbench.config.document import (
     LAYER_TABLES,
     Document,
@@ -14,7 +21,13 @@ from msgbench.config.document import (
 )
 from msgbench.config.growing import PUBLISHED_WITH, RECIPES, GrowingSpec
 from msgbench.config.model import ModelSpec
-from msgbench.config.objective import GRADIENT_PENALTIES, EmaSpec, LossSpec, OptimizerSpec
+from msgbench.config.objective import (
+    GRADIENT_PENALTIES,
+    RELATIVISTIC,
+    EmaSpec,
+    LossSpec,
+    OptimizerSpec,
+)
 from msgbench.config.patches import merge
 from msgbench.config.schedule import Phase, Schedule
 from msgbench.config.specs import (
@@ -33,6 +46,7 @@ __all__ = [
     "LAYER_TABLES",
     "PUBLISHED_WITH",
     "RECIPES",
+    "RELATIVISTIC",
     "TASKS",
     "TIERS",
     "UNBUILT_SOURCES",
@@ -65,5 +79,6 @@ __all__ = [
     "merge",
     "parse_override",
     "read_yaml",
+    "require_task",
     "resolve",
 ]

@@ -82,6 +82,7 @@ _OWN_OPTIONS = frozenset(
 )
 
 _RUNTIME = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?")
+_GRES_GPUS = re.compile(r"(?:^|,)gpu(?::[A-Za-z][\w.-]*)?(?::(\d+))?(?:\(|,|$)")
 _GPU = re.compile(r"[A-Za-z][\w.-]*:\d+")
 
 
@@ -144,9 +145,15 @@ class JobResources(Spec):
         min_length=1,
         description="generic resources like gpu:a100:1, instead of `gpu`",
     )
-    nodes: int | None = Field(default=None, ge=1, description="nodes; only 1 for now")
-    tasks_per_node: int | None = Field(default=None, ge=1, description="processes; only 1 for now")
-    cpus_per_task: int | None = Field(default=None, ge=1, description="CPU cores")
+    nodes: int | None = Field(
+        default=None, ge=1, description="nodes; more than 1 for a training alone, which they share"
+    )
+    tasks_per_node: int | None = Field(
+        default=None,
+        ge=1,
+        description="processes on each node; more than 1 for a training alone, which has one for each GPU by itself",
+    )
+    cpus_per_task: int | None = Field(default=None, ge=1, description="CPU cores of each process")
     constraint: str | None = Field(
         default=None, min_length=1, description="features that the node must have, like a100|h100"
     )
@@ -167,13 +174,39 @@ class JobResources(Spec):
         for one, other in ALTERNATIVES:
             if getattr(self, one) is not None and getattr(self, other) is not None:
                 raise ValueError(f"give only one of {one} and {other}, they ask for the same")
-        for key in ("nodes", "tasks_per_node"):
-            if getattr(self, key) not in (None, 1):
-                raise ValueError(
-                    f"{key} {getattr(self, key)} is not allowed; allowed: 1 (a job is one process "
-                    "on one node)"
-                )
+        tasks, gpus = self.tasks_per_node, self.gpus_per_node
+        if tasks is not None and gpus > 0 and tasks not in (1, gpus):
+            raise ValueError(
+                f"tasks_per_node {tasks} is not allowed with {gpus} GPUs on each node; allowed: {gpus}, or leave it "
+                "empty"
+            )
         return self
+
+    @property
+    def gpus_per_node(self) -> int:
+        """GPUs that each node of the job has, by `gpu` or `gres`."""
+        if self.gpu is not None:
+            return int(str(self.gpu).rpartition(":")[2])
+        found = _GRES_GPUS.search(self.gres or "")
+        return 0 if found is None else int(found.group(1) or 1)
+
+    def tasks_of(self, task: Task) -> int:
+        """Processes on each node of a job of `task`: a training has one for each GPU, all else is one process."""
+        if task != "train":
+            return 1
+        return self.tasks_per_node or max(1, self.gpus_per_node)
+
+    def processes(self, task: Task) -> int:
+        """Processes of a job of `task`."""
+        return (self.nodes or 1) * self.tasks_of(task)
+
+    def check_task(self, task: Task) -> None:
+        """Raise ValueError for what a job of `task` cannot use."""
+        for key in ("nodes", "tasks_per_node"):
+            if task != "train" and getattr(self, key) not in (None, 1):
+                raise ValueError(
+                    f"{key} {getattr(self, key)} is not allowed; allowed: 1 (only a training is shared by processes)"
+                )
 
     def merged(self, other: JobResources) -> JobResources:
         """These resources with those that `other` sets laid over them."""
@@ -207,6 +240,15 @@ class ClusterSpec(Spec):
         default_factory=JobResources, description="of the measuring of a run, or of real images"
     )
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for task in TASKS:
+            try:
+                self.of(task).check_task(task)
+            except ValueError as error:
+                raise ValueError(f"{task}: {error}") from None
+        return self
+
     def of(self, task: Task) -> JobResources:
         """What a job of `task` asks for: the defaults, then what its task says."""
         own: JobResources = getattr(self, task)
@@ -225,7 +267,9 @@ class ClusterSpec(Spec):
                     f"resources.{rule}.{key}: is the number {own[key]!r} for Snakemake; give the text as it is meant "
                     f"quotes of its own: {key}=\"'{own[key]!r}'\""
                 )
-        return self.of(task).merged(job_resources(own, "resources", rule))
+        wanted = self.of(task).merged(job_resources(own, "resources", rule))
+        require_task(wanted, task, f"resources.{rule}")
+        return wanted
 
     def merged(self, other: ClusterSpec) -> ClusterSpec:
         """This section with `other` (a tier's) laid over it, task by task."""
@@ -244,6 +288,14 @@ def job_resources(raw: Mapping[str, Any], *path: str) -> JobResources:
         return JobResources.model_validate(dict(raw))
     except ValidationError as error:
         raise ConfigError(sentence(error, JobResources, path)) from None
+
+
+def require_task(resources: JobResources, task: Task, where: str) -> None:
+    """Raise ConfigError, naming `where` they stand, for `resources` that a job of `task` cannot use."""
+    try:
+        resources.check_task(task)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _options(text: str) -> dict[str, str | bool]:

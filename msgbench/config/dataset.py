@@ -1,54 +1,48 @@
 """The spec of a dataset: which recipe reads it, from where, and what becomes of an image.
 
-What the publishers state about their datasets (counts, sizes, licences) stands in data/sources/published.py.
+What the publishers state about their datasets of photographs (counts, sizes, licences) stands in published.py; what
+a spec may ask for follows from it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from msgbench.config.base import Spec, check_resolution, fingerprint_of
+from msgbench.config.published import PUBLISHED, Filter, Fit
 
 # Bumped by hand when the same spec would give other bits: it is part of every fingerprint.
 DATASET_FORMAT = 1
 
-Source = Literal[
-    "embedded",
-    "cifar10",
-    "oxford_flowers",
-    "indian_celebs",
-    "lsun_churches",
-    "celeba_hq",
-    "ffhq",
-    "celeba",
-    "lsun_bedrooms",
-    "folder",
-]
 # Recipes that experiments name and plan with; reading their images is refused in one sentence.
 UNBUILT_SOURCES = ("indian_celebs",)
 # Sources of whole photographs, which are fitted to the resolution (data/sources/photographs.py).
-PHOTOGRAPHS = (
-    "oxford_flowers",
-    "lsun_churches",
-    "lsun_bedrooms",
-    "celeba_hq",
-    "ffhq",
-    "celeba",
-    "folder",
-)
+PHOTOGRAPHS = tuple(PUBLISHED)
 # Photographs of any shape, of which `fit` says how they become square.
-ANY_SHAPE = ("oxford_flowers", "lsun_churches", "lsun_bedrooms", "folder")
+ANY_SHAPE = tuple(name for name, published in PUBLISHED.items() if published.any_shape)
 # Sources with a second split; the others are one split, `train`.
-_WITH_TEST = ("embedded", "cifar10", "lsun_churches", "lsun_bedrooms", "indian_celebs")
-# Sources whose publishers state terms of use that have to be accepted (their text: data/sources/published.py).
-WITH_TERMS = ("celeba_hq", "ffhq", "celeba")
-# Sides beyond which a source has no pixels to give.
-_LARGEST_SIDE = {"celeba": 128}
+_WITH_TEST = (
+    "embedded",
+    "cifar10",
+    *(name for name, published in PUBLISHED.items() if "test" in published.counts),
+    *UNBUILT_SOURCES,
+)
+SOURCES = ("embedded", "cifar10", *UNBUILT_SOURCES, *PHOTOGRAPHS)
 
-Fit = Literal["stretch", "crop"]
-Filter = Literal["box", "bilinear", "bicubic", "lanczos"]
+
+def _known_source(name: str) -> str:
+    if name not in SOURCES:
+        raise ValueError(f"{name!r} is not allowed; allowed: {', '.join(SOURCES)}")
+    return name
+
+
+Source = Annotated[
+    str,
+    AfterValidator(_known_source),
+    WithJsonSchema({"type": "string", "enum": list(SOURCES)}),
+]
 
 # Came after stores and runs were made: left out of fingerprints while they say what all did before.
 _LATER_FIELDS = ("fit", "resize", "drawn")
@@ -113,8 +107,8 @@ class DatasetSpec(Spec):
             raise ValueError(f"split all does not fit source {source}; allowed: {allowed}")
         if source == "embedded" and self.num_images is None:
             raise ValueError("num_images is required for source embedded: how many images to draw")
-        largest = _LARGEST_SIDE.get(source, self.resolution)
-        if self.resolution > largest:
+        largest = PUBLISHED[source].largest_side if source in PUBLISHED else None
+        if largest is not None and self.resolution > largest:
             raise ValueError(
                 f"resolution {self.resolution} does not fit source {source}; allowed: at most {largest}"
             )
@@ -153,7 +147,8 @@ class DatasetSpec(Spec):
             return f"the recipe {self.source} of datasets.{self.name} is not built yet"
         if not self.path:
             return f"datasets.{self.name}.path is not set"
-        if self.source in WITH_TERMS and not self.accept_terms:
+        published = PUBLISHED.get(self.source)
+        if published is not None and published.terms is not None and not self.accept_terms:
             return f"datasets.{self.name}.accept_terms is false"
         return None
 

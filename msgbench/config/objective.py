@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from msgbench.config.base import Spec
+
+# Losses whose generator looks at the scores of reals, too; their formulas, and those of all others, stand in
+# losses/adversarial.py.
+Relativistic = Literal["ra_hinge", "ra_lsgan"]
+Adversarial = Literal["wgan", "non_saturating", "hinge", "lsgan", Relativistic]
+RELATIVISTIC: tuple[str, ...] = get_args(Relativistic)
 
 # Penalties that look between real and fake images, and what only one kind of penalty reads.
 GRADIENT_PENALTIES = ("gradient_penalty", "one_sided")
@@ -17,11 +23,9 @@ _R1_OPTIONS = ("r1_gamma", "r1_gradient")
 class LossSpec(Spec):
     """Adversarial loss and its penalty. An option that the chosen penalty does not read is refused."""
 
-    adversarial: Literal["wgan", "non_saturating", "hinge", "lsgan", "ra_hinge", "ra_lsgan"] = (
-        Field(
-            description="`wgan` (paper, section 3.1), `non_saturating` (MSG-StyleGAN), `hinge`, `lsgan`, or the "
-            "relativistic average forms `ra_hinge` (first version, section 3.5) and `ra_lsgan`"
-        )
+    adversarial: Adversarial = Field(
+        description="`wgan` (paper, section 3.1), `non_saturating` (MSG-StyleGAN), `hinge`, `lsgan`, or the "
+        "relativistic average forms `ra_hinge` (first version, section 3.5) and `ra_lsgan`"
     )
     penalty: Literal["gradient_penalty", "one_sided", "r1", "none"] = Field(
         default="gradient_penalty",
@@ -102,7 +106,7 @@ class LossSpec(Spec):
     @property
     def relativistic(self) -> bool:
         """Whether the generator's loss needs the scores of reals, too."""
-        return self.adversarial in ("ra_hinge", "ra_lsgan")
+        return self.adversarial in RELATIVISTIC
 
 
 # What each algorithm is in its home library (reference: TensorFlow 1's and PyTorch's defaults).

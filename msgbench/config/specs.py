@@ -68,6 +68,14 @@ class TrainingSpec(Spec):
         "float32 whose products round to 10 bits on GPUs that have TF32 (Ampere and later), float32 elsewhere",
     )
 
+    micro_batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="images that a process works on at a time, at most; a step adds up their gradients until it has "
+        "its whole batch. A multiple of model.mbstd_group_size; empty = all of a process's share. Saves memory, "
+        "changes nothing but rounding, and is not part of the fingerprint",
+    )
+
     @model_validator(mode="after")
     def _check(self) -> TrainingSpec:
         shown = kimg_to_nimg(self.total_kimg)
@@ -137,7 +145,24 @@ class ExperimentSpec(Spec):
                 raise ValueError(
                     f"{key} {batch_size} is not a multiple of model.mbstd_group_size {self.model.mbstd_group_size}"
                 )
+        self._check_micro_batch()
         return self
+
+    def _check_micro_batch(self) -> None:
+        micro = self.training.micro_batch_size
+        if micro is None or self.model.mbstd == "off":
+            return
+        if self.model.mbstd_group_size is None:
+            if micro < max(self.schedule.batch_sizes):
+                raise ValueError(
+                    f"training.micro_batch_size {micro} would split the batch, and MinibatchStdDev looks at the whole "
+                    "batch (model.mbstd_group_size is empty); allowed: leave it empty"
+                )
+        elif micro % self.model.mbstd_group_size:
+            raise ValueError(
+                f"training.micro_batch_size {micro} is not allowed; allowed: multiples of model.mbstd_group_size "
+                f"{self.model.mbstd_group_size}, so that a group stays whole"
+            )
 
     def _check_growing(self) -> None:
         growing = self.growing
@@ -200,6 +225,7 @@ class ExperimentSpec(Spec):
                 "seeds": True,
                 "dataset": {"path", "accept_terms"},
                 "growing": {"recipe"},
+                "training": {"micro_batch_size"},
             },
         )
         _leave_out_later_fields(payload)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from msgbench.config import DatasetSpec
-from msgbench.config.dataset import PHOTOGRAPHS, Source
+from msgbench.config.dataset import PHOTOGRAPHS
 from msgbench.data.check_photographs import check_photographs, guess
 from msgbench.data.findings import (
     ImageSet,
@@ -44,7 +44,7 @@ def check(
     place: Path,
     split: Split | None = None,
     against: Path | None = None,
-    source: Source | None = None,
+    source: str | None = None,
 ) -> Iterator[str]:
     """Check a store or a raw dataset and yield the lines to print; raises DatasetError at what is wrong.
 

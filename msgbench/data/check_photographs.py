@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from msgbench.config import DatasetSpec
-from msgbench.config.dataset import Source
+from msgbench.config.published import PUBLISHED
 from msgbench.console import Progress
 from msgbench.data.findings import ImageSet, changed, content_lines, examples, leakage_lines, line
 from msgbench.data.pool import MOST_WORKERS, cores, ordered_map
@@ -19,22 +19,10 @@ from msgbench.data.sources import open_photographs
 from msgbench.data.sources.base import Split
 from msgbench.data.sources.items import Item
 from msgbench.data.sources.photographs import read_whole
-from msgbench.data.sources.published import PUBLISHED
 from msgbench.errors import DatasetError
 
 _UNPACKED = "a zipped database is checked when it is prepared; unpack it to check it before"
 _FEW = 2000
-# What lies in a copy, or how it is called -> the recipe that reads it.
-_SIGNS: tuple[tuple[str, Source], ...] = (
-    ("102flowers.tgz", "oxford_flowers"),
-    ("image_00001.jpg", "oxford_flowers"),
-    ("jpg/image_00001.jpg", "oxford_flowers"),
-    ("church_outdoor_*lmdb*", "lsun_churches"),
-    ("bedroom_*lmdb*", "lsun_bedrooms"),
-    ("images1024x1024*", "ffhq"),
-    ("img_align_celeba*", "celeba"),
-    ("CelebA-HQ-img", "celeba_hq"),
-)
 
 
 class Seen(NamedTuple):
@@ -46,11 +34,12 @@ class Seen(NamedTuple):
     error: str | None
 
 
-def guess(place: Path) -> Source:
+def guess(place: Path) -> str:
     """As what a raw dataset is read that nobody named: by its own name or what lies in it, else as CIFAR-10."""
-    for pattern, source in _SIGNS:
-        if place.match(pattern) or (place.is_dir() and next(place.glob(pattern), None) is not None):
-            return source
+    for source, published in PUBLISHED.items():
+        for sign in published.signs:
+            if place.match(sign) or (place.is_dir() and next(place.glob(sign), None) is not None):
+                return source
     return "cifar10"
 
 
@@ -64,7 +53,7 @@ def look(item: Item) -> Seen:
 
 
 def check_photographs(
-    place: Path, source: Source, split: Split, against: Path | None
+    place: Path, source: str, split: Split, against: Path | None
 ) -> Iterator[str]:
     """Lines about a raw dataset; raises DatasetError, after all of them, when images of it cannot be used."""
     published = PUBLISHED[source]
@@ -103,7 +92,7 @@ def check_photographs(
         raise DatasetError(f"{place}: has images that cannot be used: {examples(wrong)}")
 
 
-def _look_at_all(place: Path, source: Source, split: Split) -> tuple[list[Seen], str]:
+def _look_at_all(place: Path, source: str, split: Split) -> tuple[list[Seen], str]:
     spec = DatasetSpec(
         name=source, source=source, path=str(place), resolution=64, split=split, mirror=False
     )

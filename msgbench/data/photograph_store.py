@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from msgbench.config import DatasetSpec
+from msgbench.config.published import PUBLISHED, Published
 from msgbench.data.manifest import (
     IMAGES_TSV,
     IMAGES_ZIP,
@@ -22,7 +23,6 @@ from msgbench.data.packing import ZIP_FROM_SIDE, Totals, pack
 from msgbench.data.sources import open_photographs
 from msgbench.data.sources.collection import RECIPE_VERSION, Collection, rule_of
 from msgbench.data.sources.photographs import DECODING_VERSION, libraries
-from msgbench.data.sources.published import PUBLISHED, Published
 from msgbench.data.stand_ins import draw_raw, published_of
 from msgbench.errors import DatasetError
 from msgbench.records import sha256_file

@@ -19,12 +19,12 @@ import numpy as np
 from PIL import Image
 
 from msgbench.config import DatasetSpec
+from msgbench.config.published import PUBLISHED, Published
 from msgbench.data.drawing.canvas import Canvas
 from msgbench.data.drawing.creatures import faces, flowers
 from msgbench.data.drawing.dice import Dice
 from msgbench.data.drawing.places import houses, nights
 from msgbench.data.sources import lsun
-from msgbench.data.sources.published import PUBLISHED, Published
 from msgbench.seeding import derive_seed
 
 # Bumped by hand with every change that moves a pixel of a raw form.
@@ -35,14 +35,11 @@ _CELEBA_SIZE = (178, 218)
 _JPEG_QUALITY = 75
 
 Painter = Callable[[Canvas, Dice], None]
+# Of all others: faces.
 _PAINTERS: dict[str, tuple[Painter, ...]] = {
     "oxford_flowers": (flowers,),
     "lsun_churches": (houses,),
     "lsun_bedrooms": (nights, houses),
-    "celeba_hq": (faces,),
-    "ffhq": (faces,),
-    "celeba": (faces,),
-    "folder": (faces,),
 }
 
 
@@ -67,13 +64,13 @@ def draw_raw(spec: DatasetSpec, folder: Path) -> Path:
         building = folder.with_name(f"{folder.name}.drawing")
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
-        _WRITERS[spec.source](spec, building)
+        _WRITERS.get(spec.source, _draw_plain)(spec, building)
         building.rename(folder)
     return folder
 
 
 def _pictures(spec: DatasetSpec, side: int) -> Iterator[Image.Image]:
-    painters = _PAINTERS[spec.source]
+    painters = _PAINTERS.get(spec.source, (faces,))
     for index in range(spec.drawn or 0):
         canvas = Canvas(side)
         paint = painters[index % len(painters)]
@@ -159,6 +156,14 @@ def _draw_folder(spec: DatasetSpec, folder: Path) -> None:
         path = folder / f"person{index % 50:02d}" / f"{index // 50}.png"
         path.parent.mkdir(exist_ok=True)
         image.crop((0, 0, side, side - side // 8 * (index % 3 == 2))).save(path, compress_level=1)
+
+
+def _draw_plain(spec: DatasetSpec, folder: Path) -> None:
+    """00000.png and so on: a folder of images, square where the published ones are."""
+    side = side_of(spec)
+    for index, image in enumerate(_pictures(spec, side)):
+        cut = 0 if PUBLISHED[spec.source].size is not None else side // 8 * (index % 3)
+        image.crop((0, 0, side, side - cut)).save(folder / f"{index:05d}.png", compress_level=1)
 
 
 _WRITERS: dict[str, Callable[[DatasetSpec, Path], None]] = {

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
 
 from msgbench.errors import LaunchError
@@ -31,6 +32,10 @@ _MOST_FRUITLESS = 3
 _SIGNAL_SECONDS = 30.0
 # Between the SIGKILL that ended the command and ours, when Slurm ends the job: one process after the other.
 _KILL_SECONDS = 10.0
+# Between the end of the first process that saved and that of the others, when the job is requeued.
+_REQUEUE_SECONDS = 180.0
+# Ports at which the processes of a job meet: below those that systems give out by themselves.
+_FIRST_PORT, _PORTS = 12_000, 20_000
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,13 @@ class CommandJob:
     def __call__(self) -> int:
         """Run the command to its end; its exit code (128 + n after death by signal n)."""
         _remove_leftovers()
+        rank = rank_variables()
         # SIGUSR2 is for this process. Where a scheduler sends it to all processes of the job, it would
         # kill the command in the seconds before that has a handler.
         ignored = (signal.SIGUSR2, *(signal.Signals(number) for number in self.ignored))
         while True:
             with running(
-                self.argv, Path(self.cwd), dict(self.environment), ignored=ignored
+                self.argv, Path(self.cwd), {**dict(self.environment), **rank}, ignored=ignored
             ) as child:
                 code = child.wait()
             if code == 0 and self.kept_output is not None:
@@ -72,6 +78,10 @@ class CommandJob:
                 # Cancelled, preempted or requeued: then this process has to die without a result, too.
                 time.sleep(_KILL_SECONDS)
             if code != 128 + signal.SIGUSR2:
+                return code
+            if rank and rank["RANK"] != "0":
+                # All processes of a training stop together; the first one's job puts the whole back into the queue.
+                time.sleep(_REQUEUE_SECONDS)
                 return code
             # The command got the scheduler's signal before us: ours ends this wait and requeues the job.
             time.sleep(_SIGNAL_SECONDS)
@@ -113,6 +123,23 @@ class CommandJob:
         child.send(signal.SIGKILL)
 
 
+def rank_variables() -> dict[str, str]:
+    """What tells a process of several in this Slurm job who it is, as torchrun names it; empty in a job of one.
+
+    They meet at the first node, at a port that follows from the job's number.
+    """
+    if int(os.environ.get("SLURM_NTASKS", "1")) == 1 or "SUBMITIT_FOLDER" not in os.environ:
+        return {}
+    job = JobEnvironment()
+    return {
+        "RANK": str(job.global_rank),
+        "LOCAL_RANK": str(job.local_rank),
+        "WORLD_SIZE": str(job.num_tasks),
+        "MASTER_ADDR": job.hostnames[0],
+        "MASTER_PORT": str(_FIRST_PORT + int(job.raw_job_id) % _PORTS),
+    }
+
+
 def progress_of(folder: Path) -> str:
     """What changes when work in `folder` gets on: the length of its newest state, the number of its records.
 
@@ -137,7 +164,12 @@ def _remove_leftovers() -> None:
     """
     folder, job_id = os.environ.get("SUBMITIT_FOLDER"), os.environ.get("SLURM_JOB_ID")
     if folder and job_id:
-        for pattern in (f"{job_id}_*.save_tmp", f"{job_id}_*_result.pkl"):
+        # Of several processes each removes its own; what was submitted is the first one's.
+        rank = os.environ.get("SLURM_PROCID", "0")
+        patterns = [f"{job_id}_{rank}_*.save_tmp", f"{job_id}_{rank}_result.pkl"]
+        if rank == "0":
+            patterns.append(f"{job_id}_submitted*.save_tmp")
+        for pattern in patterns:
             for leftover in Path(folder).glob(pattern):
                 leftover.unlink(missing_ok=True)
 

@@ -25,7 +25,7 @@ from typing import Any
 import submitit
 from submitit.core.utils import FailedJobError
 
-from msgbench.config import JobResources
+from msgbench.config import TASKS, JobResources
 from msgbench.console import say
 from msgbench.errors import LaunchError
 from msgbench.launch.ends import End, Stand, could_not_requeue, result_of
@@ -125,7 +125,7 @@ def submit_slurm(order: Order, folder: Callable[[], Path]) -> JobRecord:
 def _sbatch(order: Order, folder: Path, name: str) -> str:
     resources = JobResources.model_validate(order.resources)
     executor = _Executor(folder=folder, max_num_timeout=_MANY_TIMEOUTS, python=_python())
-    executor.update_parameters(**sbatch_parameters(resources, name))
+    executor.update_parameters(**sbatch_parameters(resources, name, order.task))
     job_id: str = executor.submit(command_job(order, resources)).job_id
     return job_id
 
@@ -144,8 +144,9 @@ class _Executor(submitit.SlurmExecutor):
         return text.replace(unlimited, "")
 
 
-def sbatch_parameters(resources: JobResources, name: str) -> dict[str, Any]:
-    """`resources` under submitit's names, and what every job of ours asks for."""
+def sbatch_parameters(resources: JobResources, name: str, task: str) -> dict[str, Any]:
+    """`resources` of a job of `task` under submitit's names, and what every job of ours asks for."""
+    assert task in TASKS, "checked"
     memory = {"mem": resources.mem_mb, "mem_per_cpu": resources.mem_mb_per_cpu}
     asked: dict[str, Any] = {
         "partition": resources.slurm_partition,
@@ -164,8 +165,8 @@ def sbatch_parameters(resources: JobResources, name: str) -> dict[str, Any]:
         **{key: value for key, value in asked.items() if value is not None},
         "job_name": name,
         "time": resources.runtime or _UNKNOWN_MINUTES,
-        "nodes": 1,
-        "ntasks_per_node": 1,
+        "nodes": resources.nodes or 1,
+        "ntasks_per_node": resources.tasks_of(task),
         "signal_delay_s": signal_seconds(resources),
         "wckey": None,  # submitit's own; clusters that keep such keys refuse unknown ones
         "additional_parameters": {"requeue": True, **resources.extra_options()},

@@ -19,7 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from msgbench.config import TASKS, job_resources
+from msgbench.config import TASKS, JobResources, RunSpec, job_resources, require_task
+from msgbench.config.split import check_processes
 from msgbench.console import say
 from msgbench.errors import LaunchError, StoppedBySignal
 from msgbench.launch import failures, waiter
@@ -29,7 +30,7 @@ from msgbench.launch.ends import End, Stand, may_go_on
 from msgbench.launch.order import Order
 from msgbench.launch.record import BrokenRecord, JobRecord
 from msgbench.launch.tail import Tail, last_lines
-from msgbench.layout import JOBS, TRAIN_JSON, job_file
+from msgbench.layout import JOBS, SPEC_JSON, TRAIN_JSON, job_file
 from msgbench.locks import FolderLock
 
 LAUNCHERS = ("inline", "local", "slurm")
@@ -73,7 +74,9 @@ def launch(
     """
     _require("launcher", launcher, LAUNCHERS)
     _require("task", task, TASKS)
-    asked = job_resources(resources or {}, "--resources").stated()
+    wanted = job_resources(resources or {}, "--resources")
+    _check_resources(wanted, task, run_dir)
+    asked = wanted.stated()
     output = output or run_dir / TRAIN_JSON
     order = Order(
         tuple(argv), run_dir.absolute(), task, launcher, output.absolute(), str(run_dir), asked
@@ -108,6 +111,14 @@ def launch(
                 _say_attached(record, order, state)
             _wait(record, run_dir, attached, become)
             waited_for = record.folder
+
+
+def _check_resources(resources: JobResources, task: str, run_dir: Path) -> None:
+    """Raise ConfigError for processes that the task, or the experiment of the run, cannot be shared by."""
+    assert task in TASKS, "checked"
+    require_task(resources, task, "--resources")
+    if task == "train" and (run_dir / SPEC_JSON).exists():
+        check_processes(RunSpec.read(run_dir).spec, resources.processes(task), "--resources")
 
 
 def _require(what: str, value: str, allowed: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ With R1 (MSG-StyleGAN): E[softplus(f)] + E[softplus(-r)] + r1_gamma / 2 * R1.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -56,14 +56,16 @@ def discriminator_loss(
     u: Tensor | None,
     spec: LossSpec,
     connected: Collection[int] | None = None,
+    adversarial: Callable[[Tensor, Tensor], Tensor] | None = None,
     enlarged: int = 1,
 ) -> DiscriminatorLoss:
     """Loss of one discriminator step.
 
     `reals`, `fakes`: lists of [N, 3, R, R], lowest resolution first; `u`: [N] or [N, S] in [0, 1], read by the
-    gradient penalties alone; `connected`: resolutions that D uses, None = all; `enlarged`: the penalty's gradients are
-    by the pixels of images so many times as wide and high (the growing baselines' penalties see images of the full
-    resolution at all times). Gradients stop at the fakes: nothing reaches G.
+    gradient penalties alone; `connected`: resolutions that D uses, None = all; `adversarial`: the adversarial term of
+    scores of reals and fakes, where these are but a part of what it compares (None: the spec's); `enlarged`: the
+    penalty's gradients are by the pixels of images so many times as wide and high (the growing baselines' penalties see
+    images of the full resolution at all times). Gradients stop at the fakes: nothing reaches G.
     For R1 with total derivatives the reals must be one chained pyramid whose top requires gradients.
     The gradient penalty's weight is divided by target^2, as in ProGAN's code, so that the term keeps its size when
     the target is not 1.
@@ -73,7 +75,10 @@ def discriminator_loss(
         reals = _r1_inputs(reals, spec)
     real_scores = D(reals)
     fake_scores = D(fakes)
-    terms = {"adversarial": d_loss(spec.adversarial, real_scores, fake_scores)}
+    if adversarial is None:
+        terms = {"adversarial": d_loss(spec.adversarial, real_scores, fake_scores)}
+    else:
+        terms = {"adversarial": adversarial(real_scores, fake_scores)}
     norms = real_scores.new_empty(len(real_scores), 0)
     if spec.penalty == "r1":
         gradients = input_gradients(real_scores, connected_inputs(reals, connected))

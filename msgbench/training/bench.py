@@ -21,15 +21,9 @@ from msgbench.data.pyramid import real_pyramid
 from msgbench.device import device_name, make_reproducible, peak_memory_mb
 from msgbench.losses.adversarial import g_loss
 from msgbench.losses.discriminator import discriminator_loss
+from msgbench.training.draws import generator_inputs, mixing
 from msgbench.training.networks import Networks, seeded, update_ema
-from msgbench.training.steps import (
-    both_steps,
-    connected_scales,
-    draw_latents,
-    generate,
-    mixing,
-    penalty_inputs,
-)
+from msgbench.training.steps import both_steps, connected_scales, penalty_inputs
 
 PLAIN = "plain float32"
 
@@ -134,14 +128,13 @@ def _plain_step(nets: Networks, reals: Sequence[torch.Tensor], run: RunSpec) -> 
     spec, batch = run.spec.loss, len(reals[0])
     device = reals[0].device
     with torch.no_grad():
-        fakes = generate(nets, run, draw_latents(run, batch, 0, "latents-d", device), 0, "d")
-    u, inputs = mixing(run, reals, 0), penalty_inputs(reals, run)
+        fakes = generator_inputs(nets.G, run, batch, 0, "d").generate(nets.G)
+    u, inputs = mixing(run, batch, len(reals), 0, device), penalty_inputs(reals, run)
     d_loss = discriminator_loss(nets.D, inputs, fakes, u, spec, connected_scales(nets.D))
     nets.opt_D.zero_grad()
     d_loss.total.backward()
     nets.opt_D.step()
-    z = draw_latents(run, batch, 0, "latents-g", device)
-    fake_scores = nets.D(generate(nets, run, z, 0, "g"))
+    fake_scores = nets.D(generator_inputs(nets.G, run, batch, 0, "g").generate(nets.G))
     real_scores = nets.D(reals) if spec.relativistic else None
     loss = g_loss(spec.adversarial, fake_scores, real_scores)
     nets.opt_G.zero_grad()

@@ -24,8 +24,11 @@ class Ledger:
             # States of versions that did not count them: a training has always used at most one.
             attempt.setdefault("gpus", int(attempt["device"] != "cpu"))
 
-    def begin(self, cur_nimg: int, device: str, gpus: int) -> None:
-        """Open an attempt that starts at `cur_nimg` on `device`, which is that many GPUs (0: the CPU)."""
+    def begin(self, cur_nimg: int, device: str, gpus: int, processes: int = 1) -> None:
+        """Open an attempt that starts at `cur_nimg` on `device`, which is that many GPUs (0: the CPU).
+
+        `processes` share it; one is what an attempt has that names none.
+        """
         self._began = time.monotonic()
         self.attempts.append(
             {
@@ -38,6 +41,8 @@ class Ledger:
                 "ended": None,
             }
         )
+        if processes > 1:
+            self.attempts[-1]["processes"] = processes
 
     def note(self, cur_nimg: int, ended: str | None = None) -> None:
         """Bring the present attempt up to date; `ended` is "finished" or the signal's name at its end."""

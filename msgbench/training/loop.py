@@ -7,15 +7,17 @@ all randomness is derived from (seed, cur_nimg) and the state holds everything e
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from msgbench.config import RunSpec
+from msgbench.config.split import check_processes
 from msgbench.console import Progress, say
 from msgbench.data.pyramid import growing_reals, real_pyramid
 from msgbench.data.sampler import batch_indices, load_batch, mirror_flags
@@ -33,10 +35,20 @@ from msgbench.training.grids import write_grids
 from msgbench.training.interrupt import OnTerm, StopRequest
 from msgbench.training.ledger import Ledger
 from msgbench.training.networks import Networks, update_ema
-from msgbench.training.observers import Observer, fixed_images
-from msgbench.training.state import STATE_SCHEMA, load_latest, require_same, save_state
+from msgbench.training.observers import Observer, epoch_begun, fixed_images
+from msgbench.training.reports import StepReport, Unread
+from msgbench.training.share import Share
+from msgbench.training.state import (
+    STATE_SCHEMA,
+    load_latest,
+    packed,
+    require_same,
+    save_state,
+    unpacked,
+)
 from msgbench.training.stats import StatsWriter
 from msgbench.training.steps import both_steps
+from msgbench.training.world import World
 from msgbench.units import kimg_to_nimg, nimg_to_kimg
 
 TRAIN_SCHEMA = "msgbench.train/1"
@@ -49,33 +61,53 @@ def train(
 
     Raises TrainingError (non-finite loss, foreign or unreadable state), DatasetError (store),
     ConfigError (spec.json) and StoppedBySignal after a SIGINT, SIGTERM or SIGUSR2, when the state is saved.
-    A second process on the same run waits for the first and returns its result.
+    A second process on the same run waits for the first and returns its result. Processes that share the
+    training (world.py) all call this; the first of them holds the lock, writes and speaks.
     """
-    run = RunSpec.read(run_dir)
-    store = Store.open(store_dir)
-    with FolderLock(run_dir, "train", wait=True, say=say):
-        for folder in (run_dir, *(run_dir / name for name in (STATES, SNAPSHOTS, GRIDS))):
-            remove_temporaries(folder)
-        finished = _finished(run_dir, run, store)
-        if finished is not None:
-            say(f"{run.run_id}: already trained ({finished['cur_nimg'] / 1000:g} kimg)")
-            return finished
-        with StopRequest(on_term) as stop:
-            return _Training(run_dir, run, store, choose_device(device)).run_to_end(stop)
+    world = World.of_environment()
+    on = choose_device(device, None if world.is_alone else world.local_rank)
+    with world.joined(on):
+        run = RunSpec.read(run_dir)
+        check_processes(run.spec, world.size, "WORLD_SIZE")
+        store = Store.open(store_dir)
+        with _alone_in(run_dir, world):
+            finished = _finished(run_dir, run, store) if world.is_first else None
+            if finished is not None:
+                say(f"{run.run_id}: already trained ({finished['cur_nimg'] / 1000:g} kimg)")
+            if world.most([finished is not None])[0]:
+                return finished or {}
+            with StopRequest(on_term) as stop:
+                return _Training(run_dir, run, store, on, world).run_to_end(stop)
+
+
+@contextlib.contextmanager
+def _alone_in(run_dir: Path, world: World) -> Iterator[None]:
+    """Hold the folder's lock in the first process of `world` while the block runs; the others wait for that."""
+    with contextlib.ExitStack() as stack:
+        if world.is_first:
+            stack.enter_context(FolderLock(run_dir, "train", wait=True, say=say))
+            for folder in (run_dir, *(run_dir / name for name in (STATES, SNAPSHOTS, GRIDS))):
+                remove_temporaries(folder)
+        world.wait_for_first()
+        yield
 
 
 class _Training:
     """One attempt at a run: the loop and what it needs at hand."""
 
-    def __init__(self, run_dir: Path, run: RunSpec, store: Store, device: torch.device) -> None:
+    def __init__(
+        self, run_dir: Path, run: RunSpec, store: Store, device: torch.device, world: World
+    ) -> None:
         self.run_dir, self.run, self.store, self.device = run_dir, run, store, device
-        self.spec, self.schedule = run.spec.training, run.spec.schedule
+        self.spec, self.schedule, self.world = run.spec.training, run.spec.schedule, world
+        self.share = Share(run, world, self.spec.micro_batch_size)
         make_reproducible(self.spec.num_threads, tf32=self.spec.precision == "tf32")
         self.nets = Networks.build(run, device)
-        state = load_latest(run_dir, run, store.manifest.fingerprint, say) or {}
+        state = self._load_state()
         if state:
             self.nets.load_state_dict(state["networks"])
-            say(f"{run.run_id}: goes on from {nimg_to_kimg(state['cur_nimg']):g} kimg")
+            self._say(f"goes on from {nimg_to_kimg(state['cur_nimg']):g} kimg")
+        self.nets.require_equal(world)
         self.cur_nimg: int = state.get("cur_nimg", 0)
         # Of a growing training: the phase, and what the optimizers' moments belong to.
         self.phase = self.schedule.at(self.cur_nimg)
@@ -83,48 +115,93 @@ class _Training:
         self._level = self.phase.level if level is None else tuple(level)
         self._pending = state.get("stats")
         self.ledger = Ledger(state.get("ledger"))
+        self.unread = Unread(run, world)
         self._data_seconds, self._data_since = 0.0, time.perf_counter()
         self._note = ""
+
+    def _load_state(self) -> dict[str, Any]:
+        """The newest whole state, empty without one; the first process reads it, for all."""
+        state: dict[str, Any] = {}
+        content: bytes | memoryview = b""
+        if self.world.is_first:
+            fingerprint = self.store.manifest.fingerprint
+            state = load_latest(self.run_dir, self.run, fingerprint, say) or {}
+            was = state.get("processes", 1)
+            if state and was != self.world.size:
+                self._say(
+                    f"was trained by {was} and goes on with {self.world.size} processes: the same training, but for "
+                    "rounding"
+                )
+            content = packed(state) if state and not self.world.is_alone else b""
+        if self.world.is_alone:
+            return state
+        content = self.world.from_first(content)
+        return unpacked(content) if content else {}
+
+    def _say(self, text: str) -> None:
+        if self.world.is_first:
+            say(f"{self.run.run_id}: {text}")
 
     def run_to_end(self, stop: StopRequest) -> dict[str, Any]:
         """The loop. Every phase has its name."""
         spec, total = self.spec, self.schedule.total_nimg
-        gpus = int(self.device.type == "cuda")
-        self.ledger.begin(self.cur_nimg, device_name(self.device), gpus)
+        gpus = self.world.size * (self.device.type == "cuda")
+        self.ledger.begin(self.cur_nimg, device_name(self.device), gpus, self.world.size)
         with (
-            StatsWriter(self.run_dir, self.cur_nimg) as self.stats,
+            StatsWriter(self.run_dir, self.cur_nimg, self.world.is_first) as self.stats,
             Progress(
-                f"train {self.run.run_id}", total, "img", start=self.cur_nimg, work=self._work
+                f"train {self.run.run_id}",
+                total,
+                "img",
+                start=self.cur_nimg,
+                shown=self.world.is_first,
+                work=self._work,
             ) as self.progress,
         ):
             if self._pending is not None:
                 self.stats.restore(self._pending)
             start = self.cur_nimg
-            observer = Observer(self.run_dir, self._epoch_nimg(), start)
+            epoch_nimg = self._epoch_nimg()
+            observer = Observer(self.run_dir, epoch_nimg, start) if self.world.is_first else None
             while self.cur_nimg < total:
                 self._enter_phase()
                 if self._due(spec.snapshot_kimg):
                     self._snapshot()
                 if self._due(spec.grid_kimg):
-                    write_grids(self.run_dir, self.run, self.nets.G_ema, self.cur_nimg)
-                if stop.signum is not None:
-                    self._stop(stop.signum)
-                if stop.save_now or (self._due(spec.state_kimg) and self.cur_nimg > start):
+                    self._grids()
+                signum, save_now = self.world.most([stop.signum or 0, stop.save_now])
+                if signum:
+                    self._stop(signum)
+                if save_now or (self._due(spec.state_kimg) and self.cur_nimg > start):
                     self._save_state()
                     stop.save_now = False
-                reals = self._as_seen(self._timed_batch())
-                beside = self._beside_fakes(reals)
-                stats = both_steps(self.nets, reals, self.run, self.cur_nimg, beside)
+                reports = self._step()
                 batch_size = self.phase.batch_size
                 update_ema(self.nets.G_ema, self.nets.G, self.run.spec.ema.beta_for(batch_size))
+                self.unread.add(self.cur_nimg, reports)
                 self.cur_nimg += batch_size
-                observer.after_step(self.cur_nimg, batch_size, self._fixed_images)
-                self._report(stats)
+                if epoch_begun(self.cur_nimg, batch_size, epoch_nimg) is not None:
+                    self._read()
+                if observer is not None:
+                    observer.after_step(self.cur_nimg, batch_size, self._fixed_images)
+                self._report()
             self._enter_phase()
             self._snapshot()
-            write_grids(self.run_dir, self.run, self.nets.G_ema, self.cur_nimg)
+            self._grids()
             self._save_state("finished")
-        return self._finish()
+            content = self._finish()
+            self.world.wait_for_all()
+        return content
+
+    def _step(self) -> tuple[StepReport, StepReport]:
+        """The next images, and an update of both networks."""
+        reals = self._as_seen(self._timed_batch())
+        beside = self._beside_fakes(reals)
+        return both_steps(self.nets, reals, self.run, self.cur_nimg, beside, self.share)
+
+    def _grids(self) -> None:
+        if self.world.is_first:
+            write_grids(self.run_dir, self.run, self.nets.G_ema, self.cur_nimg)
 
     def _work(self, nimg: float) -> float:
         """What the first images of the training cost: small ones of a growing training less."""
@@ -183,7 +260,7 @@ class _Training:
         return batch
 
     def _next_batch(self, stream: str) -> torch.Tensor:
-        """Real images [N, 3, R, R] float32 in [-1, 1] of this moment, mirrored if the dataset is.
+        """This process's real images [N, 3, R, R] float32 in [-1, 1] of this moment, mirrored if the dataset is.
 
         Every `stream` shuffles and mirrors in its own way; the empty one is the discriminator's, which counts.
         """
@@ -193,11 +270,23 @@ class _Training:
         indices = batch_indices(len(self.store), seed, self.cur_nimg, batch_size)
         mirrored = self.run.spec.dataset.mirror
         flags = mirror_flags(seed, self.cur_nimg, batch_size) if mirrored else None
-        return load_batch(self.store, indices, flags, self.device)
+        return load_batch(
+            self.store,
+            self.share.own_order(indices),
+            None if flags is None else self.share.own_order(flags),
+            self.device,
+        )
 
-    def _report(self, stats: dict[str, float]) -> None:
-        self.stats.add(stats)
-        if self._due(self.spec.stats_kimg) or self.cur_nimg >= self.schedule.total_nimg:
+    def _read(self) -> None:
+        """Read the numbers of the last steps; TrainingError when one of them is not finite."""
+        for stats in self.unread.read():
+            self.stats.add(stats)
+
+    def _report(self) -> None:
+        due = self._due(self.spec.stats_kimg) or self.cur_nimg >= self.schedule.total_nimg
+        if due or self.unread.is_full:
+            self._read()
+        if due:
             memory_mb = peak_memory_mb(self.device)
             data_wait = self._data_wait()
             means = self.stats.write(
@@ -222,6 +311,9 @@ class _Training:
         return fraction
 
     def _snapshot(self) -> None:
+        self._read()
+        if not self.world.is_first:
+            return
         meta = SnapshotMeta(
             model=self.run.spec.model,
             run=self.run.run_id,
@@ -238,11 +330,17 @@ class _Training:
         self.ledger.add_snapshot(file, self.cur_nimg, sha256_file(self.run_dir / file))
 
     def _save_state(self, ended: str | None = None) -> None:
+        self._read()
+        self.nets.require_equal(self.world)
         self.ledger.note(self.cur_nimg, ended)
+        if not self.world.is_first:
+            return
         self.stats.sync()
+        processes = {} if self.world.is_alone else {"processes": self.world.size}
         save_state(
             self.run_dir,
             {
+                **processes,
                 "schema": STATE_SCHEMA,
                 "fingerprint": self.run.fingerprint,
                 "seed": self.run.seed,
@@ -258,12 +356,14 @@ class _Training:
     def _stop(self, signum: int) -> None:
         name = signal.Signals(signum).name
         self._save_state(name)
-        say(f"{self.run.run_id}: {name}, saved at {nimg_to_kimg(self.cur_nimg):g} kimg and stopped")
+        self._say(f"{name}, saved at {nimg_to_kimg(self.cur_nimg):g} kimg and stopped")
+        self.world.wait_for_all()
         raise StoppedBySignal(signum)
 
     def _finish(self) -> dict[str, Any]:
         ledger = self.ledger
-        require_snapshots(self.run_dir, ledger.snapshots)
+        if self.world.is_first:
+            require_snapshots(self.run_dir, ledger.snapshots)
         content = {
             "schema": TRAIN_SCHEMA,
             "run": self.run.run_id,
@@ -280,7 +380,8 @@ class _Training:
             **ledger.to_json(),
             "provenance": provenance(device_name(self.device), ledger.seconds),
         }
-        write_json(self.run_dir / TRAIN_JSON, content)
+        if self.world.is_first:
+            write_json(self.run_dir / TRAIN_JSON, content)
         return content
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,13 @@ import torch
 from torch import nn
 
 from msgbench.config import RunSpec
+from msgbench.errors import TrainingError
 from msgbench.models.build import build_discriminator, build_generator
 from msgbench.models.growing import set_lod
 from msgbench.models.precision import fuse_upsampling, set_precision, use_channels_last
 from msgbench.seeding import derive_seed
 from msgbench.training.optimizers import make_optimizer
+from msgbench.training.world import World
 
 
 @dataclass
@@ -64,6 +67,30 @@ class Networks:
         for optimizer in (self.opt_G, self.opt_D):
             optimizer.state.clear()
 
+    def require_equal(self, world: World) -> None:
+        """Raise TrainingError, naming what and where, unless all processes of `world` hold the same bits."""
+        if world.is_alone:
+            return
+        named = list(self._tensors())
+        digests = torch.stack([_digest(tensor).cpu() for _, tensor in named])
+        everyone = world.gather(digests).view(world.size, -1)
+        differ = (everyone != everyone[0]).nonzero()
+        if len(differ):
+            rank, index = (int(number) for number in differ[0])
+            raise TrainingError(
+                f"{named[index][0]} of process {rank} is not what process 0 has; the processes of a training must hold "
+                "the same parameters, so nothing is saved; start it again from its last training state"
+            )
+
+    def _tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        for part in ("G", "D", "G_ema"):
+            for name, tensor in getattr(self, part).state_dict().items():
+                yield f"{part}.{name}", tensor
+        for part in ("opt_G", "opt_D"):
+            for index, moments in getattr(self, part).state_dict()["state"].items():
+                for name, tensor in moments.items():
+                    yield f"{part}.{index}.{name}", tensor
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs, on the networks' device."""
         return {name: getattr(self, name).state_dict() for name in _PARTS}
@@ -72,6 +99,13 @@ class Networks:
         """Take over a saved state; raises KeyError or RuntimeError when it does not fit."""
         for name in _PARTS:
             getattr(self, name).load_state_dict(state[name])
+
+
+def _digest(tensor: torch.Tensor) -> torch.Tensor:
+    """A whole number [] that another bit or another order of `tensor` changes, on its device."""
+    bits = tensor.detach().reshape(-1).contiguous().view(torch.int32).to(torch.int64)
+    odd = torch.arange(1, 2 * len(bits), 2, device=bits.device)
+    return (bits * odd).sum()
 
 
 _PARTS = ("G", "D", "G_ema", "opt_G", "opt_D")

@@ -83,6 +83,7 @@ class Observer:
             "previous_nimg": None if previous is None else previous[0],
             "change": changes(images, {} if previous is None else previous[1]),
             "synchronisation": synchronisation(images),
+            **synchronisation_parts(images),
         }
         self._keep(cur_nimg, images)
         line["seconds"] = round(time.monotonic() - began, 3)
@@ -131,6 +132,31 @@ def synchronisation(images: dict[int, Tensor]) -> dict[str, float]:
         for side in images
         if 2 * side in images
     }
+
+
+# Of red, green and blue in brightness (ITU-R BT.601).
+_BRIGHTNESS = (0.299, 0.587, 0.114)
+
+
+def synchronisation_parts(images: dict[int, Tensor]) -> dict[str, dict[str, float]]:
+    """What of `synchronisation` is a difference in brightness, and what one in colour alone (v1, Figure 6).
+
+    The difference in brightness, the weighted sum of a pixel's three differences, is taken from each of them; what is
+    left is the difference in colour. Mean squares over the three channels, by resolution.
+    """
+    found: dict[str, dict[str, float]] = {
+        "synchronisation_brightness": {},
+        "synchronisation_colour": {},
+    }
+    for side in images:
+        if 2 * side not in images:
+            continue
+        apart = images[side] - F.avg_pool2d(images[2 * side], 2)
+        weights = torch.tensor(_BRIGHTNESS, device=apart.device)[:, None, None]
+        brightness = (apart * weights).sum(1, keepdim=True)
+        found["synchronisation_brightness"][str(side)] = brightness.square().mean().item()
+        found["synchronisation_colour"][str(side)] = (apart - brightness).square().mean().item()
+    return found
 
 
 def _observed(run_dir: Path) -> list[int]:

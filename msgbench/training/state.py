@@ -27,17 +27,29 @@ KEPT = 2
 def save_state(run_dir: Path, state: dict[str, Any]) -> Path:
     """Write `state` (with its `cur_nimg`) atomically and remove all but the newest two."""
     path = run_dir / state_file(state["cur_nimg"])
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
+    content = packed(state)
     with atomic_file(path) as file:
-        file.write(buffer.getbuffer())
-    digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
+        file.write(content)
+    digest = hashlib.sha256(content).hexdigest()
     card = {"schema": STATE_SCHEMA, "cur_nimg": state["cur_nimg"], "sha256": digest}
     write_json(_card(path), {**card, **_account(state)})
     for old in _newest_first(run_dir)[KEPT:]:
         _card(old).unlink(missing_ok=True)
         old.unlink(missing_ok=True)
     return path
+
+
+def packed(state: dict[str, Any]) -> memoryview:
+    """`state` as the bytes of a file."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getbuffer()
+
+
+def unpacked(content: bytes | memoryview) -> dict[str, Any]:
+    """The state that `packed` made bytes of, on the CPU; nothing but tensors and plain values is read."""
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return state
 
 
 def load_latest(
@@ -98,8 +110,7 @@ def _read(path: Path) -> tuple[dict[str, Any] | None, str]:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != expected:
         return None, "is corrupt (its checksum differs)"
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return state, ""
+    return unpacked(content), ""
 
 
 def require_same(path: Path, saved: dict[str, Any], run: RunSpec, dataset_fingerprint: str) -> None:

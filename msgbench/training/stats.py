@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 class StatsWriter:
     """Averages the steps' numbers between two lines and writes them; use as a context manager.
 
-    `cur_nimg` is where the training (re)starts; later lines of an earlier attempt are dropped.
+    `cur_nimg` is where the training (re)starts; later lines of an earlier attempt are dropped. Of the processes that
+    share a training one `writes`; the others only average.
     """
 
-    def __init__(self, run_dir: Path, cur_nimg: int) -> None:
+    def __init__(self, run_dir: Path, cur_nimg: int, writes: bool = True) -> None:
+        self._writes = writes
         self.path = run_dir / STATS_JSONL
         self._events = run_dir / TENSORBOARD
         self._start = cur_nimg
@@ -35,6 +37,8 @@ class StatsWriter:
         self._counts: dict[str, int] = {}
 
     def __enter__(self) -> StatsWriter:
+        if not self._writes:
+            return self
         self._drop_lines_after(self._start)
         self._file = self.path.open("a", encoding="utf-8")
         self._writer = self._open_events()
@@ -83,6 +87,8 @@ class StatsWriter:
         """Write the means since the last line at `cur_nimg` with `timing` beside them; returns the means."""
         means = {name: total / self._counts[name] for name, total in self._sums.items()}
         self._sums, self._counts = {}, {}
+        if not self._writes:
+            return means
         line = {"cur_nimg": cur_nimg, **means, **timing}
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()
@@ -102,5 +108,6 @@ class StatsWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        self._writer.close()
+        if self._writes:
+            self._file.close()
+            self._writer.close()

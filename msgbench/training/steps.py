@@ -1,51 +1,76 @@
-"""One discriminator step and one generator step over all scales, with the losses of the run's spec."""
+"""One discriminator step and one generator step over all scales, with the losses of the run's spec.
+
+A step is worked off in parts of its batch (share.py): forward and backward for each micro-batch, then one exchange of
+gradients between the processes, then the update. With one process and one part that is the plain step.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from msgbench.config import GRADIENT_PENALTIES, RunSpec
+from msgbench.config import RunSpec
 from msgbench.data.pyramid import real_pyramid
-from msgbench.errors import TrainingError
-from msgbench.losses.adversarial import g_loss
-from msgbench.losses.discriminator import DiscriminatorLoss, discriminator_loss
-from msgbench.models.generator import draw_noise
-from msgbench.models.stylegan import StyleGANGenerator, StyleMixing
-from msgbench.seeding import derive_seed
-from msgbench.training.networks import Networks, seeded
-from msgbench.units import nimg_to_kimg
-
-StepStats = dict[str, float]
+from msgbench.losses.adversarial import d_loss, g_loss
+from msgbench.losses.discriminator import discriminator_loss
+from msgbench.training.draws import GeneratorInputs, generator_inputs, mixing
+from msgbench.training.networks import Networks
+from msgbench.training.reports import StepReport
+from msgbench.training.share import Part, Share
+from msgbench.training.whole_batch import BufferMean, Scores, WholeBatchTerm
 
 
 def discriminator_step(
-    nets: Networks, reals: Sequence[Tensor], run: RunSpec, cur_nimg: int
-) -> StepStats:
+    nets: Networks,
+    reals: Sequence[Tensor],
+    run: RunSpec,
+    cur_nimg: int,
+    share: Share | None = None,
+) -> StepReport:
     """Update D on `reals` (list of [N, 3, R, R] in [-1, 1], lowest R first) and as many fresh fakes.
 
-    Raises TrainingError, naming term, scale and kimg, when the loss is not finite; D is then unchanged.
+    `share`: what this process does of the step; `reals` are then its own, in the share's order.
     """
-    batch, device = len(reals[0]), reals[0].device
-    z = draw_latents(run, batch, cur_nimg, "latents-d", device)
-    u = mixing(run, reals, cur_nimg)
-    with torch.no_grad():
-        fakes = generate(nets, run, z, cur_nimg, "d")
-    reals = penalty_inputs(reals, run)
-    loss = discriminator_loss(
-        nets.D, reals, fakes, u, run.spec.loss, connected_scales(nets.D), enlarged(reals, run)
-    )
-    stats = discriminator_stats(loss)
-    if not all(math.isfinite(value) for value in stats.values()):
-        raise TrainingError(_not_finite(run, cur_nimg, loss, fakes))
+    share = share or Share(run)
+    parts = share.parts(len(reals[0]) * share.world.size)
+    batch, device = parts[0].batch, reals[0].device
+    inputs = generator_inputs(nets.G, run, batch, cur_nimg, "d")
+    u = mixing(run, batch, len(reals), cur_nimg, device)
+    own = [share.micro(list(reals), index, parts) for index in range(len(parts))]
+    whole = None
+    if run.spec.loss.relativistic and not parts[0].is_whole:
+        whole = WholeBatchTerm(
+            share.world,
+            lambda real, fake: d_loss(run.spec.loss.adversarial, real, fake),
+            _scores_first(nets, parts, own, inputs) if len(parts) > 1 else None,
+        )
     nets.opt_D.zero_grad(set_to_none=True)
-    loss.total.backward()
+    buffers = BufferMean(nets.G, share.world, parts)
+    report = None
+    for index, part in enumerate(parts):
+        with torch.no_grad(), buffers.part(index):
+            fakes = inputs.of(part).generate(nets.G)
+        shown = penalty_inputs(own[index], run)
+        loss = discriminator_loss(
+            nets.D,
+            shown,
+            fakes,
+            u if u is None else part.of(u),
+            run.spec.loss,
+            connected_scales(nets.D),
+            None if whole is None else whole.of(index),
+            enlarged(shown, run),
+        )
+        _weighted(loss.total, part).backward()
+        report = _joined(report, StepReport.of_discriminator(loss, fakes), part)
+    buffers.finish()
+    share.world.sum_(gradients(nets.D))
     nets.opt_D.step()
-    return stats
+    assert report is not None
+    return report
 
 
 def generator_step(
@@ -54,11 +79,12 @@ def generator_step(
     batch: int,
     cur_nimg: int,
     reals: Sequence[Tensor] | None = None,
-) -> StepStats:
-    """Update G as `generator_gradients` says, with the same arguments and errors."""
-    stats = generator_gradients(nets, run, batch, cur_nimg, reals)
+    share: Share | None = None,
+) -> StepReport:
+    """Update G as `generator_gradients` says, with the same arguments."""
+    report = generator_gradients(nets, run, batch, cur_nimg, reals, share)
     nets.opt_G.step()
-    return stats
+    return report
 
 
 def generator_gradients(
@@ -67,33 +93,48 @@ def generator_gradients(
     batch: int,
     cur_nimg: int,
     reals: Sequence[Tensor] | None = None,
-) -> StepStats:
+    share: Share | None = None,
+) -> StepReport:
     """Gradients of G through a frozen D, on fresh latents or on those of the discriminator step, as the spec says.
 
-    `reals` (list of [N, 3, R, R] in [-1, 1], lowest R first) are needed by the relativistic losses alone. Raises
-    TrainingError, naming scale and kimg, when the loss is not finite; G is then unchanged.
+    `batch`: images of the step in this process. `reals` (list of [N, 3, R, R] in [-1, 1], lowest R first) are needed by
+    the relativistic losses alone, and like `share` as in `discriminator_step`.
     """
-    spec = run.spec.loss
-    device = next(nets.G.parameters()).device
-    purpose = "latents-g" if spec.generator_batch == "fresh" else "latents-d"
-    z = draw_latents(run, batch, cur_nimg, purpose, device)
+    spec, share = run.spec.loss, share or Share(run)
+    parts = share.parts(batch * share.world.size)
+    latents = "g" if spec.generator_batch == "fresh" else "d"
+    inputs = generator_inputs(nets.G, run, parts[0].batch, cur_nimg, "g", latents)
+    own: list[list[Tensor]] = [[] for _ in parts]
+    if spec.relativistic:
+        assert reals is not None, f"{spec.adversarial} needs reals in the generator step"
+        own = [share.micro(list(reals), index, parts) for index in range(len(parts))]
+    whole = None
     with frozen(nets.D):
-        fakes = generate(nets, run, z, cur_nimg, "g")
-        real_scores = None
-        if spec.relativistic:
-            assert reals is not None, f"{spec.adversarial} needs reals in the generator step"
-            real_scores = nets.D(reals)
-        loss = g_loss(spec.adversarial, nets.D(fakes), real_scores)
-        value = loss.item()
-        if not math.isfinite(value):
-            where = _first_bad_scale(fakes) or "the scores"
-            raise TrainingError(
-                f"{run.run_id}: the generator loss is {value} at {nimg_to_kimg(cur_nimg):g} kimg "
-                f"(first not finite in {where}); lower optimizer.lr or look at the last grids"
+        if spec.relativistic and not parts[0].is_whole:
+            whole = WholeBatchTerm(
+                share.world,
+                lambda real, fake: g_loss(spec.adversarial, fake, real),
+                _scores_first(nets, parts, own, inputs) if len(parts) > 1 else None,
             )
         nets.opt_G.zero_grad(set_to_none=True)
-        loss.backward()
-    return {"loss_g": value}
+        buffers = BufferMean(nets.G, share.world, parts)
+        report = None
+        for index, part in enumerate(parts):
+            with buffers.part(index):
+                fakes = inputs.of(part).generate(nets.G)
+            real_scores = nets.D(own[index]) if spec.relativistic else None
+            fake_scores = nets.D(fakes)
+            if whole is None:
+                loss = g_loss(spec.adversarial, fake_scores, real_scores)
+            else:
+                assert real_scores is not None
+                loss = whole.of(index)(real_scores, fake_scores)
+            _weighted(loss, part).backward()
+            report = _joined(report, StepReport.of_generator(loss, fakes), part)
+    buffers.finish()
+    share.world.sum_(gradients(nets.G))
+    assert report is not None
+    return report
 
 
 def both_steps(
@@ -102,48 +143,20 @@ def both_steps(
     run: RunSpec,
     cur_nimg: int,
     beside: Sequence[Tensor] | None = None,
-) -> StepStats:
+    share: Share | None = None,
+) -> tuple[StepReport, StepReport]:
     """One step of each network: the discriminator on `reals`, then the generator, with reals `beside` its fakes.
 
     Where the spec says `joint`, the generator's gradients go through the discriminator as it was before the step.
     """
     batch = len(reals[0])
     if run.spec.loss.generator_batch != "joint":
-        stats = discriminator_step(nets, reals, run, cur_nimg)
-        return stats | generator_step(nets, run, batch, cur_nimg, beside)
-    of_generator = generator_gradients(nets, run, batch, cur_nimg, beside)
-    stats = discriminator_step(nets, reals, run, cur_nimg)
+        of_discriminator = discriminator_step(nets, reals, run, cur_nimg, share)
+        return of_discriminator, generator_step(nets, run, batch, cur_nimg, beside, share)
+    of_generator = generator_gradients(nets, run, batch, cur_nimg, beside, share)
+    of_discriminator = discriminator_step(nets, reals, run, cur_nimg, share)
     nets.opt_G.step()
-    return stats | of_generator
-
-
-def generate(nets: Networks, run: RunSpec, z: Tensor, cur_nimg: int, step: str) -> list[Tensor]:
-    """Images of the training generator for latents `z` in the `step` of "d" or "g", styles mixed as the spec says."""
-    noise = noise_of(nets.G, run, len(z), cur_nimg, f"noise-{step}")
-    mixed = style_mixing(nets.G, run, z, cur_nimg, f"mixing-{step}")
-    images: list[Tensor] = nets.G(z, noise) if mixed is None else nets.G(z, noise, mixed)
-    return images
-
-
-def style_mixing(
-    G: nn.Module, run: RunSpec, z: Tensor, cur_nimg: int, purpose: str
-) -> StyleMixing | None:
-    """With probability loss.style_mixing other latents for a random number of the last layers, for the whole batch.
-
-    As in StyleGAN's code: the first layer that follows them is uniform from 1 to the last one that is active now.
-    """
-    probability = run.spec.loss.style_mixing
-    if probability == 0:
-        return None
-    assert isinstance(G, StyleGANGenerator), (
-        "a checked spec mixes styles of StyleGAN's generator alone"
-    )
-    generator = seeded(run.seed, cur_nimg, purpose)
-    if float(torch.rand((), generator=generator)) >= probability:
-        return None
-    cutoff = int(torch.randint(1, G.num_layers, (), generator=generator))
-    other = draw_latents(run, len(z), cur_nimg, f"{purpose}-latents", z.device)
-    return StyleMixing(other, cutoff)
+    return of_discriminator, of_generator
 
 
 def enlarged(reals: Sequence[Tensor], run: RunSpec) -> int:
@@ -168,37 +181,9 @@ def penalty_inputs(reals: Sequence[Tensor], run: RunSpec) -> Sequence[Tensor]:
     return reals
 
 
-def mixing(run: RunSpec, reals: Sequence[Tensor], cur_nimg: int) -> Tensor | None:
-    """Where between real and fake the gradient penalty looks: uniform [N], or [N, S] with one for each scale."""
-    spec = run.spec.loss
-    if spec.penalty not in GRADIENT_PENALTIES:
-        return None
-    shape = (len(reals[0]),) if spec.gp_mixing == "shared" else (len(reals[0]), len(reals))
-    u = torch.rand(shape, generator=seeded(run.seed, cur_nimg, "interpolation"))
-    return u.to(reals[0].device)
-
-
-def draw_latents(
-    run: RunSpec, batch: int, cur_nimg: int, purpose: str, device: torch.device
-) -> Tensor:
-    """Standard normal latents [batch, latent_size] of one moment (the generator puts them on the sphere)."""
-    z = torch.randn(
-        batch, run.spec.model.latent_size, generator=seeded(run.seed, cur_nimg, purpose)
-    )
-    return z.to(device)
-
-
-def noise_of(
-    G: nn.Module, run: RunSpec, batch: int, cur_nimg: int, purpose: str
-) -> tuple[Tensor, ...]:
-    """Noise of one moment for the layers of G that take any; never reused, also where latents are.
-
-    On a GPU it is drawn there: a step at 256 px with 32 images takes 11 million numbers, 0.1 s of two CPU cores.
-    """
-    device = next(G.parameters()).device
-    generator = torch.Generator(device if device.type == "cuda" else "cpu")
-    generator.manual_seed(derive_seed(run.seed, cur_nimg, purpose))
-    return tuple(draw_noise(G, batch, generator, device))
+def gradients(network: nn.Module) -> list[Tensor]:
+    """The gradients that the parameters of `network` have, in the order of the parameters."""
+    return [p.grad for p in network.parameters() if p.grad is not None]
 
 
 @contextmanager
@@ -211,36 +196,24 @@ def frozen(network: nn.Module) -> Iterator[None]:
         network.requires_grad_(True)
 
 
-def discriminator_stats(loss: DiscriminatorLoss) -> StepStats:
-    """What a discriminator step reports: total, terms, mean scores, mean gradient norm of every penalised scale."""
-    names = ["loss_d", *loss.terms, "score_real", "score_fake"]
-    values = [loss.total, *loss.terms.values(), loss.real_scores.mean(), loss.fake_scores.mean()]
-    norms = loss.gradient_norms.mean(dim=0)
-    numbers = torch.cat([torch.stack([value.detach() for value in values]), norms]).tolist()
-    stats = dict(zip(names, numbers, strict=False))
-    for resolution, norm in zip(loss.penalised, numbers[len(names) :], strict=True):
-        stats[f"gradient_norm_{resolution}px"] = norm
-    return stats
+@torch.no_grad()
+def _scores_first(
+    nets: Networks, parts: Sequence[Part], reals: Sequence[list[Tensor]], inputs: GeneratorInputs
+) -> list[Scores]:
+    """Scores of all micro-batches, for a loss that compares each with the mean of all; nothing is kept of the way."""
+    found = []
+    buffers = [buffer.clone() for buffer in nets.G.buffers()]
+    for index, part in enumerate(parts):
+        fakes = inputs.of(part).generate(nets.G)
+        found.append(Scores(nets.D(reals[index]), nets.D(fakes)))
+    for buffer, before in zip(nets.G.buffers(), buffers, strict=True):
+        buffer.copy_(before)
+    return found
 
 
-def _not_finite(
-    run: RunSpec, cur_nimg: int, loss: DiscriminatorLoss, fakes: Sequence[Tensor]
-) -> str:
-    bad = [name for name, term in loss.terms.items() if not bool(torch.isfinite(term))]
-    scale = _first_bad_scale(fakes)
-    if scale is None:
-        columns = torch.isfinite(loss.gradient_norms).all(dim=0).tolist()
-        if not all(columns):
-            scale = f"the gradient at scale {loss.penalised[columns.index(False)]}"
-    return (
-        f"{run.run_id}: the discriminator loss is not finite at {nimg_to_kimg(cur_nimg):g} kimg "
-        f"(term {', '.join(bad) or 'total'}, first in {scale or 'the scores'}); "
-        "lower optimizer.lr or look at the last grids"
-    )
+def _weighted(loss: Tensor, part: Part) -> Tensor:
+    return loss if part.is_whole else loss * part.weight
 
 
-def _first_bad_scale(images: Sequence[Tensor]) -> str | None:
-    for image in images:
-        if not bool(torch.isfinite(image).all()):
-            return f"the generated images at scale {image.shape[-1]}"
-    return None
+def _joined(before: StepReport | None, report: StepReport, part: Part) -> StepReport:
+    return report if part.is_whole else report.plus(before, part.weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import subprocess
@@ -25,6 +26,7 @@ from msgbench.layout import OBSERVATIONS_JSONL, SAMPLES_JSON, TRAIN_JSON
 from msgbench.records import read_json, write_json
 
 from .conftest import tree_in
+from .made_up import write_observations, write_pictures
 
 PROGAN, MSG = "celeba-hq-progan-authors", "celeba-hq-msg-progan"
 # Figures that are made without any record.
@@ -39,8 +41,8 @@ def whole(tmp_path_factory):
     for name in tree.benchmark.figure_experiments(tree.benchmark.figures):
         if not (tree.folder(name) / TRAIN_JSON).is_file():
             tree.train(name)
-        tree.pictures(name)
-        tree.observations(name)
+        write_pictures(tree, name)
+        write_observations(tree, name)
     make_figures(tree.benchmark, tree.layout, list(tree.benchmark.figures))
     return tree
 
@@ -125,7 +127,7 @@ def test_one_missing_run_leaves_the_others_and_a_reason(whole, tmp_path):
     tree = tree_in(tmp_path, "smoke")
     for name in ("flowers-msg-stylegan", "churches-msg-stylegan"):
         tree.train(name)
-        tree.pictures(name)
+        write_pictures(tree, name)
     tree.train("indian-celebs-msg-stylegan")
     said = read_json(make_figure(tree.benchmark, tree.layout, "figure3"))
     assert set(said["files"]) == {"png", "svg", "csv"}
@@ -139,7 +141,7 @@ def test_one_missing_run_leaves_the_others_and_a_reason(whole, tmp_path):
 def test_a_figure_that_is_gone_takes_its_old_files_with_it(tmp_path):
     tree = tree_in(tmp_path, "smoke")
     tree.train("celeba-hq-msg-stylegan")
-    folder = tree.pictures("celeba-hq-msg-stylegan")
+    folder = write_pictures(tree, "celeba-hq-msg-stylegan")
     make_figure(tree.benchmark, tree.layout, "interpolation")
     assert tree.layout.figure("interpolation", "webp").is_file()
     (folder / SAMPLES_JSON).unlink()
@@ -186,14 +188,14 @@ def test_scales_that_show_one_image_differ_by_nothing():
 
 
 def test_colour_and_brightness_during_training_are_told_apart(whole):
-    """Rec. 709 luma of the difference, and what is left of it."""
+    """BT.601 luma of the difference, and what is left of it."""
     folder = whole.folder(MSG) / "samples"
     sets = [np.load(folder / f"time-lapse-{side:04d}px.npz")["tiles"] for side in (4, 8, 16, 32)]
     lengths = whole.lengths(MSG)
     colour, brightness = np.zeros(len(lengths)), np.zeros(len(lengths))
     for small, large in itertools.pairwise(sets):
         d = in_range(small) - pooled(in_range(large))
-        luma = d[..., :1] * 0.2126 + d[..., 1:2] * 0.7152 + d[..., 2:] * 0.0722
+        luma = d[..., :1] * 0.299 + d[..., 1:2] * 0.587 + d[..., 2:] * 0.114
         each = (luma**2).mean(axis=(1, 2, 3)), ((d - luma) ** 2).mean(axis=(1, 2, 3))
         brightness += each[0].reshape(2, -1).mean(axis=0) / 3
         colour += each[1].reshape(2, -1).mean(axis=0) / 3
@@ -251,7 +253,7 @@ def test_pixels_stay_squares_when_enlarged_and_are_averaged_when_made_smaller():
 def test_pictures_of_another_run_are_refused(tmp_path):
     tree = tree_in(tmp_path, "smoke")
     tree.train("celeba-hq-msg-stylegan")
-    path = tree.pictures("celeba-hq-msg-stylegan") / SAMPLES_JSON
+    path = write_pictures(tree, "celeba-hq-msg-stylegan") / SAMPLES_JSON
     content = read_json(path)
     content["sources"][0]["run"] = "other/00000000/seed0"
     write_json(path, content)
@@ -273,7 +275,7 @@ def test_pictures_of_another_run_are_refused(tmp_path):
 def test_broken_pictures_are_one_sentence(tmp_path, file, content, said):
     tree = tree_in(tmp_path, "smoke")
     tree.train("celeba-hq-msg-stylegan")
-    path = tree.pictures("celeba-hq-msg-stylegan") / file
+    path = write_pictures(tree, "celeba-hq-msg-stylegan") / file
     path.write_bytes(content)
     with pytest.raises(ResultsError, match=said) as error:
         make_figure(tree.benchmark, tree.layout, "interpolation")
@@ -306,7 +308,7 @@ def test_several_seeds_observed_have_a_mean_and_a_band(tmp_path):
     tree = tree_in(tmp_path, "smoke", {"tiers": {"smoke": {"defaults": {"seeds": [0, 1, 2]}}}})
     for seed in (0, 1, 2):
         tree.train(MSG, seed)
-        tree.observations(MSG, seed)
+        write_observations(tree, MSG, seed)
     make_figure(tree.benchmark, tree.layout, "synchronisation")
     frame = frame_of(tree, "synchronisation")
     frame = frame[frame.series == "4 px"]
@@ -322,7 +324,7 @@ def test_a_training_of_one_epoch_has_no_change_and_says_so(tmp_path):
     tree = tree_in(tmp_path, "smoke")
     for name in (PROGAN, MSG):
         tree.train(name)
-    tree.observations(PROGAN)
+    write_observations(tree, PROGAN)
     one = {
         "cur_nimg": 8,
         "epoch": 0,
@@ -330,7 +332,7 @@ def test_a_training_of_one_epoch_has_no_change_and_says_so(tmp_path):
         "change": {},
         "synchronisation": {"4": 1.0},
     }
-    tree.observations(MSG, lines=[one])
+    write_observations(tree, MSG, lines=[one])
     said = read_json(make_figure(tree.benchmark, tree.layout, "figure6"))
     assert said["missing"] == [f"{MSG}, seed 0: its training is shorter than two epochs"]
     assert set(frame_of(tree, "figure6").panel) == {"celeba-hq, ProGAN"}
@@ -401,7 +403,7 @@ def test_hostile_names_stay_text(tmp_path):
     tree = tree_in(tmp_path, "smoke", {"figures": {"figure4": {"title": nasty}}})
     for name in tree.benchmark.figures["figure4"].experiments:
         tree.train(name)
-        tree.pictures(name)
+        write_pictures(tree, name)
     path = tree.folder("celeba-hq-msg-stylegan") / SAMPLES_JSON
     said = read_json(make_figure(tree.benchmark, tree.layout, "figure4"))
     assert said["title"] == nasty

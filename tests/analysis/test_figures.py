@@ -45,7 +45,7 @@ def plot_of(tree, name="table3"):
 
 
 def drawn_points(plot):
-    """(panel, x, y, upper edge) of everything that matplotlib was given; None for what spans the axis, or is no band."""
+    """(panel, x, y, upper edge) of everything that matplotlib was given; x is None for what spans the axis."""
     figure = draw(plot)
     found = []
     for panel, axes in zip(plot.panels, figure.axes, strict=True):
@@ -172,7 +172,8 @@ def test_time_counts_every_gpu(make_tree):
     first, second = (s for s in panel.series if s.role == "run")
     assert first.x == pytest.approx([3 * n / 12 for n in range(13)])
     assert second.x == pytest.approx([6 * n / 12 for n in range(13)])
-    assert first.y == tuple(r.value for r in collect(tree.benchmark, tree.layout).runs_of(LR3)[0].of("fid50k_full"))  # fmt: skip
+    records = collect(tree.benchmark, tree.layout).runs_of(LR3)[0].of("fid50k_full")
+    assert first.y == tuple(record.value for record in records)
 
 
 def test_a_method_has_one_colour_in_every_table(tmp_path):

@@ -7,8 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from msgbench.config import TASKS, JobResources, job_resources, load_benchmark, merge, resolve
+from msgbench.config import (
+    TASKS,
+    ClusterSpec,
+    JobResources,
+    job_resources,
+    load_benchmark,
+    merge,
+    resolve,
+)
 from msgbench.config.benchmark import read_yaml
 from msgbench.errors import ConfigError
 
@@ -40,13 +49,10 @@ WRONG = [
         {"mem_mb": 1, "mem_mb_per_cpu": 1},
         "train: give only one of mem_mb and mem_mb_per_cpu, they ask for the same",
     ),
+    ({"nodes": 0}, "train.nodes: 0 is not allowed; allowed: a number of at least 1"),
     (
-        {"nodes": 2},
-        "train: nodes 2 is not allowed; allowed: 1 (a job is one process on one node)",
-    ),
-    (
-        {"tasks_per_node": 4},
-        "train: tasks_per_node 4 is not allowed; allowed: 1 (a job is one process on one node)",
+        {"gpu": "a100:2", "tasks_per_node": 4},
+        "train: tasks_per_node 4 is not allowed with 2 GPUs on each node; allowed: 2, or leave it empty",
     ),
     (
         {"slurm_extra": "--partition=gpu"},
@@ -177,3 +183,30 @@ def test_the_page_lists_every_key_and_no_other() -> None:
     rows = [line for line in table.split("\n\n")[0].splitlines() if line.startswith("| `")]
     listed = [key for row in rows for key in re.findall(r"`(\w+)`", row.split("|")[1])]
     assert sorted(listed) == sorted(JobResources.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("resources", "processes"),
+    [
+        ({}, 1),
+        ({"gpu": 0}, 1),
+        ({"gpu": 4}, 4),
+        ({"gpu": "a100:4", "nodes": 2}, 8),
+        ({"gres": "gpu:a100:2,lscratch:50"}, 2),
+        ({"gres": "lscratch:50,gpu"}, 1),
+        ({"gpu": 4, "tasks_per_node": 1}, 1),
+        ({"nodes": 2, "tasks_per_node": 3}, 6),
+    ],
+)
+def test_a_training_has_a_process_for_each_gpu(resources: dict[str, Any], processes: int) -> None:
+    asked = job_resources(resources, "train")
+    assert asked.processes("train") == processes
+    assert asked.tasks_of("evaluate") == 1
+
+
+def test_only_a_training_is_shared_by_processes() -> None:
+    with pytest.raises(ValidationError, match=r"evaluate: nodes 2 is not allowed; allowed: 1"):
+        ClusterSpec.model_validate({"evaluate": {"nodes": 2}})
+    cluster = ClusterSpec.model_validate({"train": {"nodes": 2}})
+    with pytest.raises(ConfigError, match=r"^resources.sample: tasks_per_node 2 is not"):
+        cluster.of_rule("evaluate", "sample", {"tasks_per_node": 2})

@@ -135,7 +135,9 @@ def test_nothing_of_an_allocation_or_of_this_machine_reaches_the_job(
 def test_resources_become_options(
     resources: dict[str, object], lines: set[str], tmp_path: Path
 ) -> None:
-    parameters = launcher.sbatch_parameters(JobResources.model_validate(resources), "msgbench-x")
+    parameters = launcher.sbatch_parameters(
+        JobResources.model_validate(resources), "msgbench-x", "train"
+    )
     executor = launcher._Executor(folder=tmp_path)
     executor.update_parameters(**parameters)
     script = executor._make_submission_file_text("run", "uid")
@@ -152,7 +154,11 @@ def test_resources_become_options(
 
 
 def test_no_gpu_is_no_option() -> None:
-    assert "gpus_per_node" not in launcher.sbatch_parameters(JobResources(gpu=0), "x")
+    assert "gpus_per_node" not in launcher.sbatch_parameters(JobResources(gpu=0), "x", "train")
+    several = JobResources(gpu=2, nodes=3)
+    for task, tasks in (("train", 2), ("evaluate", 1)):
+        parameters = launcher.sbatch_parameters(several, "x", task)
+        assert (parameters["nodes"], parameters["ntasks_per_node"]) == (3, tasks)
 
 
 def test_the_name_follows_from_the_folder_alone(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from msgbench.records import write_json
 from msgbench.sampling import SampleSet
 from msgbench.snapshots import load_snapshot
 from msgbench.training import loop, steps
+from msgbench.training.draws import generator_inputs, style_mixing
 from msgbench.training.loop import train
 from msgbench.training.networks import Networks
 
@@ -72,8 +73,10 @@ def stopped_at(nimg: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the process signal itself during the step that ends at `nimg`."""
     original = loop.both_steps
 
-    def then_signal(nets: Networks, reals: Any, run: Any, cur_nimg: int, beside: Any = None) -> Any:
-        stats = original(nets, reals, run, cur_nimg, beside)
+    def then_signal(
+        nets: Networks, reals: Any, run: Any, cur_nimg: int, beside: Any = None, *more: Any
+    ) -> Any:
+        stats = original(nets, reals, run, cur_nimg, beside, *more)
         if cur_nimg + len(reals[0]) == nimg:
             os.kill(os.getpid(), signal.SIGTERM)
         return stats
@@ -143,10 +146,12 @@ def test_killed_it_goes_on_from_a_state_before_the_change(
 
     original = loop.both_steps
 
-    def dies(nets: Networks, reals: Any, run: Any, cur_nimg: int, beside: Any = None) -> Any:
+    def dies(
+        nets: Networks, reals: Any, run: Any, cur_nimg: int, beside: Any = None, *more: Any
+    ) -> Any:
         if cur_nimg >= killed_at:
             raise Killed
-        return original(nets, reals, run, cur_nimg, beside)
+        return original(nets, reals, run, cur_nimg, beside, *more)
 
     halves = make_method("halves", METHODS["progan"])
     monkeypatch.setattr(loop, "both_steps", dies)
@@ -162,10 +167,12 @@ def watched_optimizers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float
     seen: list[tuple[int, float, int]] = []
     original = loop.both_steps
 
-    def watch(nets: Networks, reals: Any, run: Any, cur_nimg: int, beside: Any = None) -> Any:
+    def watch(
+        nets: Networks, reals: Any, run: Any, cur_nimg: int, beside: Any = None, *more: Any
+    ) -> Any:
         known = max((int(state["step"]) for state in nets.opt_D.state.values()), default=0)
         seen.append((cur_nimg, nets.opt_D.param_groups[0]["lr"], known))
-        return original(nets, reals, run, cur_nimg, beside)
+        return original(nets, reals, run, cur_nimg, beside, *more)
 
     monkeypatch.setattr(loop, "both_steps", watch)
     return seen
@@ -199,7 +206,9 @@ def test_every_step_is_made_with_what_the_schedule_says(
     shapes, scales = [], []
     original = loop.both_steps
 
-    def watch(nets: Networks, reals: Any, run: Any, cur_nimg: int, beside: Any = None) -> Any:
+    def watch(
+        nets: Networks, reals: Any, run: Any, cur_nimg: int, beside: Any = None, *more: Any
+    ) -> Any:
         phase = run.spec.schedule.at(cur_nimg)
         assert nets.G.lod == nets.D.lod == nets.G_ema.lod == phase.lod
         indices = batch_indices(len(store), run.seed, cur_nimg, phase.batch_size)
@@ -215,7 +224,7 @@ def test_every_step_is_made_with_what_the_schedule_says(
             assert any(differ), "nothing to tell apart"
         shapes.append((cur_nimg, tuple(reals[0].shape)))
         scales.append((phase.resolution, steps.enlarged(reals, run)))
-        return original(nets, reals, run, cur_nimg, beside)
+        return original(nets, reals, run, cur_nimg, beside, *more)
 
     monkeypatch.setattr(loop, "both_steps", watch)
     train(run_dir, store_dir, "cpu")
@@ -271,10 +280,10 @@ def test_the_styles_of_both_steps_are_mixed() -> None:
         }
         run = run_of(method)
         nets = Networks.build(run, torch.device("cpu"))
-        z = steps.draw_latents(run, 4, 0, "latents-d", torch.device("cpu"))
         # Styles start as the same affine map of w; only other w make other images.
         images[probability] = {
-            step: steps.generate(nets, run, z, 0, step)[0] for step in ("d", "g")
+            step: generator_inputs(nets.G, run, 4, 0, step, "d").generate(nets.G)[0]
+            for step in ("d", "g")
         }
     for step in ("d", "g"):
         assert not torch.equal(images[0.0][step], images[1.0][step])
@@ -331,12 +340,12 @@ def test_styles_are_mixed_with_the_probability_that_was_asked_for() -> None:
     run = run_of(METHODS["stylegan"])
     nets = Networks.build(run, torch.device("cpu"))
     z = torch.zeros(4, 16)
-    drawn = [steps.style_mixing(nets.G, run, z, nimg, "mixing-d") for nimg in range(2000)]
+    drawn = [style_mixing(nets.G, run, z, nimg, "mixing-d") for nimg in range(2000)]
     mixed = [mixing for mixing in drawn if mixing is not None]
     # 0.9 of 2000: within four standard deviations.
     assert abs(len(mixed) - 1800) < 54
     # Four layers at 8 px: the first that follows the others is the second, third or fourth.
     assert {mixing.cutoff for mixing in mixed} == {1, 2, 3}
     nets.grow_to(1.0)
-    early = [steps.style_mixing(nets.G, run, z, nimg, "mixing-d") for nimg in range(100)]
+    early = [style_mixing(nets.G, run, z, nimg, "mixing-d") for nimg in range(100)]
     assert {mixing.cutoff for mixing in early if mixing is not None} == {1}

@@ -22,6 +22,7 @@ from msgbench.training.observers import (
     epoch_begun,
     fixed_images,
     synchronisation,
+    synchronisation_parts,
 )
 
 from .conftest import MakeRun, results_of
@@ -63,6 +64,28 @@ def test_change_and_synchronisation_are_mean_squares() -> None:
     before = {4: small - 0.5, 8: large + 1.0, 16: torch.zeros(2, 3, 16, 16)}
     assert changes(now, before) == pytest.approx({"4": 0.25, "8": 1.0}, abs=1e-6)
     assert changes(now, {}) == {}
+
+
+def test_brightness_and_colour_of_a_difference() -> None:
+    """A grey difference is one of brightness alone; one that leaves the brightness as it is, of colour alone."""
+    weights = torch.tensor([0.299, 0.587, 0.114])
+    large = torch.zeros(2, 3, 8, 8)
+    grey = {4: torch.full((2, 3, 4, 4), 0.5), 8: large}
+    parts = synchronisation_parts(grey)
+    assert parts["synchronisation_brightness"]["4"] == pytest.approx(0.25, abs=1e-6)
+    assert parts["synchronisation_colour"]["4"] == pytest.approx(0.0, abs=1e-12)
+    tint = torch.tensor([0.587, -0.299, 0.0])  # red up, green down: no brightness
+    assert float((tint * weights).sum()) == pytest.approx(0.0, abs=1e-7)
+    coloured = {4: tint[None, :, None, None].expand(2, 3, 4, 4), 8: large}
+    parts = synchronisation_parts(coloured)
+    assert parts["synchronisation_brightness"]["4"] == pytest.approx(0.0, abs=1e-12)
+    assert parts["synchronisation_colour"]["4"] == pytest.approx(
+        float(tint.square().mean()), abs=1e-6
+    )
+    assert synchronisation_parts({4: large[..., :4, :4]}) == {
+        "synchronisation_brightness": {},
+        "synchronisation_colour": {},
+    }
 
 
 def test_a_training_observes_each_epoch(make_run: MakeRun, store_dir: Path) -> None:

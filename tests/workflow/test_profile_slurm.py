@@ -42,7 +42,7 @@ REFUSED = [
     ),
     (
         ["--set-resources", "evaluate_real:nodes=2"],
-        "resources.evaluate_real: nodes 2 is not allowed; allowed: 1 (a job is one process on one node)",
+        "resources.evaluate_real: nodes 2 is not allowed; allowed: 1 (only a training is shared by processes)",
     ),
     (
         ["--set-resources", "train:gpu=1", "train:gres=gpu:1"],

@@ -159,6 +159,14 @@ def experiment_of(wildcards):
     return present(benchmark.experiments[wildcards.experiment], wildcards.experiment, wildcards.fp)
 
 
+def beside_fingerprint(wildcards):
+    """What a spec says that may change under its path: how it is measured, how many images are worked on at a time."""
+    spec = experiment_of(wildcards)
+    at_a_time = spec.training.micro_batch_size
+    said = spec.evaluation.model_dump_json()
+    return said if at_a_time is None else f"{said} micro_batch_size {at_a_time}"
+
+
 def present(spec, name, fp):
     if short(spec.fingerprint) != fp:
         raise WorkflowError(
@@ -300,6 +308,12 @@ def measured_beside():
     shown = benchmark.table_experiments()
     folders = layout.run_dirs(name for name in benchmark.experiments if name not in shown)
     files = [folder / EVALUATE_JSON for folder in folders]
+    return digest_of(file for file in files if file.is_file())
+
+
+def pictures_drawn():
+    """Digest of the picture sets that were drawn of any run: claims look at them where they exist."""
+    files = [folder / SAMPLES_JSON for folder in layout.every_run_dir()]
     return digest_of(file for file in files if file.is_file())
 
 

@@ -14,6 +14,7 @@ from snakemake.exceptions import WorkflowError
 from msgbench.config.dataset import PHOTOGRAPHS
 from msgbench.config.document import known_launcher
 from msgbench.config.sentences import nearest
+from msgbench.config.split import check_processes
 from msgbench.errors import MsgbenchError
 
 # The rules whose work a launcher runs, and the task that it is.
@@ -113,7 +114,11 @@ def job_arguments(rule):
     """Arguments of `msgbench launch` that say where the work of `rule` runs, and what its job asks for."""
 
     def arguments(wildcards, resources):
-        asked = asked_by(rule, resources).stated() if is_submitted(rule) else {}
+        asked = {}
+        if is_submitted(rule):
+            wanted = asked_by(rule, resources)
+            require_shared(rule, wanted, wildcards)
+            asked = wanted.stated()
         return [
             *("--launcher", launcher_of(rule)),
             *("--task", TASK_OF[rule]),
@@ -121,6 +126,18 @@ def job_arguments(rule):
         ]
 
     return arguments
+
+
+def require_shared(rule, wanted, wildcards):
+    """Refuse as many processes as the training of these `wildcards` cannot be shared by."""
+    if TASK_OF[rule] != "train":
+        return
+    try:
+        processes = wanted.processes("train")
+        where = f"resources.{rule} of {wildcards.experiment}"
+        check_processes(experiment_of(wildcards), processes, where)
+    except MsgbenchError as error:
+        raise WorkflowError(str(error))
 
 
 SUBMITTED = [launched for launched in TASK_OF if is_submitted(launched)]

@@ -115,8 +115,33 @@ rule figure:
         "msgbench figure {wildcards.figure} --log {log:q} {params.config:q}"
 
 
+# The sentences of the papers, each tested against all records. What fixed latents showed and what was drawn of them
+# lies undeclared beside the records; it is read where it exists.
+rule claims:
+    input:
+        [file for table in benchmark.tables_of_all() for file in measured_for(table)],
+    output:
+        layout.claims_json,
+    log:
+        layout.log("claims"),
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        local_slots=1,
+    params:
+        sources=ANALYSIS_SOURCES,
+        others=lambda wildcards: measured_beside(),
+        pictures=lambda wildcards: pictures_drawn(),
+        config=lambda wildcards, output: CONFIG_ARGUMENTS,
+    message:
+        "claims"
+    shell:
+        "msgbench claims --log {log:q} {params.config:q}"
+
+
 rule report:
     input:
+        layout.claims_json,
         MADE_BY["tables"][0],
         layout.figures_json,
     output:

@@ -21,7 +21,7 @@ rule plan:
         "../../envs/environment.yaml"
     params:
         fingerprint=lambda wildcards: experiment_of(wildcards).fingerprint,
-        measuring=lambda wildcards: experiment_of(wildcards).evaluation.model_dump_json(),
+        measuring=lambda wildcards: beside_fingerprint(wildcards),
         run_dir=lambda wildcards, output: Path(output[0]).parent,
         config=lambda wildcards, output: CONFIG_ARGUMENTS,
     message:

@@ -11,6 +11,7 @@ from msgbench.analysis.cost.arithmetic import (
 )
 from msgbench.config import Benchmark, DatasetSpec, ExperimentSpec
 from msgbench.config.keep import Keep
+from msgbench.config.published import PUBLISHED
 from msgbench.data.manifest import Manifest
 from msgbench.layout import MANIFEST_JSON, Layout
 from msgbench.models.arithmetic import discriminator_parameters, generator_parameters
@@ -32,18 +33,12 @@ _STATS_BYTES, _RECORD_BYTES = 1_000, 3_500
 
 # Features of the layer that FID and KID use.
 _FEATURES = {INCEPTION: 2048, VGG16: 4096, SMALL: 128}
-# Images of a source as published, where the spec does not say how many are used.
+# Images of sources that are no collections of photographs, where the spec does not say how many are used.
 _PUBLISHED_IMAGES = {
     ("cifar10", "train"): 50_000,
     ("cifar10", "test"): 10_000,
     ("cifar10", "all"): 60_000,
-    ("oxford_flowers", "train"): 8_189,
     ("indian_celebs", "train"): 3_000,  # as the paper prints it; a folder of your own
-    ("lsun_churches", "train"): 126_227,
-    ("celeba_hq", "train"): 30_000,
-    ("ffhq", "train"): 70_000,
-    ("celeba", "train"): 202_599,
-    ("lsun_bedrooms", "train"): 3_033_042,
 }
 
 
@@ -137,5 +132,7 @@ def _store(dataset: DatasetSpec, layout: Layout) -> tuple[int, int]:
         manifest = Manifest.read(path)
         return manifest.count, sum(fact.bytes for fact in manifest.files)
     published = _PUBLISHED_IMAGES.get((dataset.source, dataset.split))
+    if dataset.source in PUBLISHED:
+        published = PUBLISHED[dataset.source].counts.get(dataset.split)
     count = min(n for n in (dataset.num_images, dataset.drawn, published) if n is not None)
     return count, count * (dataset.resolution**2 * RGB_CHANNELS + 1)

@@ -15,7 +15,7 @@ from typing import Any
 
 from msgbench.analysis.cost.arithmetic import SampleSetKey
 from msgbench.analysis.cost.hardware import is_cpu
-from msgbench.config import ExperimentSpec
+from msgbench.config import RELATIVISTIC, ExperimentSpec
 from msgbench.layout import METRICS, PUBLISHED, SPEC_JSON, TRAIN_JSON
 from msgbench.records import read_json
 
@@ -35,7 +35,7 @@ def step_key(spec: Mapping[str, Any]) -> Key:
     payload: dict[str, Any] = {
         "model": spec["model"],
         "penalty": loss.get("penalty", "gradient_penalty"),
-        "relativistic": loss["adversarial"].startswith("ra_"),
+        "relativistic": loss["adversarial"] in RELATIVISTIC,
         "optimizer": spec["optimizer"]["algorithm"],
         "precision": training.get("precision", "float32"),
         "batch_size": training["batch_size"],

@@ -38,8 +38,8 @@ from msgbench.config import FigureSpec
 
 _PLOT_INCHES = 1.5
 _FRAME_MILLISECONDS = 700
-# Luma of Rec. 709; chroma is what is left of a pixel without it.
-_LUMA = np.array([0.2126, 0.7152, 0.0722])
+# Of red, green and blue in brightness (ITU-R BT.601), as observers weigh them; what is left is colour.
+_LUMA = np.array([0.299, 0.587, 0.114])
 # Up to so many moments are shown one column wide.
 _NARROW = 5
 
@@ -71,7 +71,7 @@ def time_lapse(material: Material, spec: FigureSpec) -> Made:
         frame = pd.concat([frame, _agreement_frame(lengths, agreement)], ignore_index=True)
         caption += (
             " Below: mean squared difference between each scale and the next larger one, pooled, in [-1, 1], mean over "
-            "scales and latents; brightness is Rec. 709 luma, colour the rest."
+            "scales and latents; brightness is BT.601 luma, colour the rest."
         )
     side = max(drawn.tiles.shape[1] for drawn in sets)
     frames = [

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from msgbench.config import UNBUILT_SOURCES, DatasetSpec
 from msgbench.config.dataset import PHOTOGRAPHS
+from msgbench.config.published import PUBLISHED
 from msgbench.data.manifest import SourceFacts
 from msgbench.data.sources import cifar10, collection, embedded, flowers, lsun
 from msgbench.data.sources.base import SPLITS, Source, Split
 from msgbench.data.sources.collection import Collection
 from msgbench.errors import DatasetError
+
+# Photographs that are published in a form of their own; the others lie in a folder or an archive of images.
+_OPENERS: dict[str, Callable[[DatasetSpec, Path], Collection]] = {
+    "oxford_flowers": flowers.open_flowers,
+    "lsun_churches": lsun.open_lsun,
+    "lsun_bedrooms": lsun.open_lsun,
+}
 
 
 def open_source(spec: DatasetSpec) -> Source:
@@ -37,20 +46,15 @@ def open_photographs(spec: DatasetSpec) -> Collection:
             raise DatasetError(f"{path}: does not exist; datasets.{spec.name}.path allows {forms}")
         if not (path.is_file() or path.is_dir()):
             raise DatasetError(f"{path}: is neither a file nor a folder; expected {forms}")
-        if spec.source == "oxford_flowers":
-            return flowers.open_flowers(path)
-        if spec.source in lsun.CATEGORIES:
-            return lsun.open_lsun(spec, path)
-        return collection.open_collection(spec, path)
+        return _OPENERS.get(spec.source, collection.open_collection)(spec, path)
     except OSError as error:
         raise DatasetError(f"{error.filename or path}: cannot be read ({error.strerror})") from None
 
 
 def forms_of(spec: DatasetSpec) -> str:
     """In which forms photographs are taken, as the end of a sentence."""
-    if spec.source == "oxford_flowers":
-        return flowers.FORMS
-    return lsun.forms_of(spec) if spec.source in lsun.CATEGORIES else collection.FORMS[spec.source]
+    # The names of LSUN's files hang on the split.
+    return lsun.forms_of(spec) if spec.source in lsun.CATEGORIES else PUBLISHED[spec.source].forms
 
 
 def splits_at(spec: DatasetSpec) -> tuple[Split, ...]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from msgbench.config import DatasetSpec
+from msgbench.config.published import PUBLISHED, Published
 from msgbench.data.manifest import FileFact
 from msgbench.data.sources.items import Item, Listed, Wanted, list_folder, list_zip, signature
-from msgbench.data.sources.photographs import ALLOWED, SUFFIXES, Rule
-from msgbench.data.sources.published import Published
+from msgbench.data.sources.photographs import SUFFIXES, Rule
 from msgbench.errors import DatasetError
 
 # Bumped by hand, for all recipes of photographs, when the same files would be taken in another order or selection.
@@ -104,24 +104,11 @@ def of_memory(place: Path, form: str, files: dict[str, bytes], archive: FileFact
     )
 
 
-# Below a folder that was unpacked or downloaded as a whole: what of it is the dataset.
-_INSIDE = {
-    "celeba_hq": ("CelebA-HQ-img", "data1024x1024", "data1024x1024.zip"),
-    "ffhq": ("images1024x1024", "images1024x1024.zip"),
-    "celeba": ("img_align_celeba", "Img/img_align_celeba", "img_align_celeba.zip", "Img/img_align_celeba.zip"),
-}  # fmt: skip
-FORMS = {
-    "celeba_hq": "a folder or zip of 1024x1024 images (PNG, JPEG or .npy), one file each",
-    "ffhq": "images1024x1024/ with its folders 00000/ to 69000/, a folder that holds it, or a zip of it",
-    "celeba": "img_align_celeba/ (178x218 JPEG), a folder that holds it, or img_align_celeba.zip",
-    "folder": f"a folder (with folders) or a zip of images ({ALLOWED})",
-}
-
-
 def open_collection(spec: DatasetSpec, path: Path) -> Collection:
-    """The images of CelebA-HQ, FFHQ, CelebA or any folder at `path`, which exists; raises DatasetError."""
-    for name in _INSIDE.get(spec.source, ()):
+    """The images in a folder or an archive of any name at `path`, which exists; raises DatasetError."""
+    published = PUBLISHED[spec.source]
+    for name in published.inside:
         if (path / name).exists():
             path = path / name
             break
-    return of_files(path, FORMS[spec.source])
+    return of_files(path, published.forms)

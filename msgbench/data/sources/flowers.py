@@ -8,30 +8,32 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from msgbench.config import DatasetSpec
+from msgbench.config.published import PUBLISHED
 from msgbench.data.manifest import FileFact
 from msgbench.data.sources.archives import Wanted, read_tar
 from msgbench.data.sources.collection import Collection, of_files, of_memory
 from msgbench.errors import DatasetError
 from msgbench.records import sha256_file
 
-FORMS = "102flowers.tgz, jpg/ with image_00001.jpg to image_08189.jpg, or a folder that holds one of these"
 _NAME = re.compile(r"image_\d{4,5}\.jpg")
 _TARBALL, _FOLDER = "102flowers.tgz", "jpg"
 _LARGEST = 2**24
 
 
-def open_flowers(path: Path) -> Collection:
+def open_flowers(spec: DatasetSpec, path: Path) -> Collection:
     """The photographs at `path`, which exists; raises DatasetError. A tarball is read into memory (345 MB)."""
+    forms = PUBLISHED[spec.source].forms
     for name in (_FOLDER, _TARBALL):
         if (path / name).exists():
             path = path / name
             break
     if path.is_dir():
-        return of_files(path, FORMS, lambda name: _NAME.fullmatch(name) is not None)
+        return of_files(path, forms, lambda name: _NAME.fullmatch(name) is not None)
     wanted = Wanted(_NAME, _LARGEST, "a photograph of at most 16 MB")
-    members = read_tar(path, wanted, FORMS, honest=True)
+    members = read_tar(path, wanted, forms, honest=True)
     files = {name: content for name, content in members.items() if content is not None}
     if not files:
-        raise DatasetError(f"{path}: holds no image_00001.jpg and so on; expected {FORMS}")
+        raise DatasetError(f"{path}: holds no image_00001.jpg and so on; expected {forms}")
     fact = FileFact(name=path.name, bytes=path.stat().st_size, sha256=sha256_file(path))
     return of_memory(path, _TARBALL, files, fact)

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, features
 
-from msgbench.config.dataset import Filter, Fit
+from msgbench.config.published import Filter, Fit
 from msgbench.data.pool import alone
 from msgbench.data.sources import png
 from msgbench.data.sources.image_files import DAMAGED_IMAGE

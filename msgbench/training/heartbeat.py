@@ -1,0 +1,151 @@
+"""Whether the other processes of a training still live, and who it was when one does not.
+
+Collective operations of torch say that something broke, rarely who broke it, and wait for a process that hangs. So each
+process counts up a number of its own in the store that they met in, from a thread, and looks at the others'. Whoever
+finds one that stands still writes down what happened, for all to read. A process whose main thread cannot be
+reached (it waits in a kernel for a dead GPU) is ended from here: no failure of one leaves the others hanging.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from types import TracebackType
+
+from torch.distributed import Store
+
+from msgbench.errors import MsgbenchError, StoppedBySignal, TrainingError
+
+BEAT_SECONDS = 1.0
+# A process that is killed is noticed at once by its neighbours, whose connections break; then who it was
+# takes a few beats to tell.
+TELL_SECONDS = 5.0
+# Between the note of a failure and the end of a process that did not end by itself.
+GRACE_SECONDS = 20.0
+_FAILED = "failed"
+
+
+class Heartbeat:
+    """The beats of one process in `store`; `timeout_seconds` without one, and a process counts as lost."""
+
+    def __init__(self, store: Store, rank: int, names: list[str], timeout_seconds: float) -> None:
+        self._store, self._rank, self._names = store, rank, names
+        self._timeout = timeout_seconds
+        now = time.monotonic()
+        self._seen = [(0, now) for _ in names]
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        """Beat while the block runs, and note for the others what ends it before its time."""
+        self._beat()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # A signal stops all of them at the same step.
+        if error is not None and not isinstance(error, StoppedBySignal):
+            own = isinstance(error, MsgbenchError)
+            what = str(error) if own else f"{type(error).__name__}: {error}"
+            self.note(f"{self._names[self._rank]} ended: {what}")
+        self._ended.set()
+        self._thread.join(5)
+
+    def note(self, what: str) -> None:
+        """Write down why this process ends, unless somebody noted a failure before."""
+        with contextlib.suppress(RuntimeError), self._lock:
+            self._store.compare_set(_FAILED, "", what)
+
+    def noted(self) -> str:
+        """What was noted by whoever was first, "" when nothing was."""
+        with contextlib.suppress(RuntimeError), self._lock:
+            if self._store.check([_FAILED]):
+                return str(self._store.get(_FAILED).decode())
+        return ""
+
+    def why(self, error: Exception) -> str:
+        """What broke the operation that raised `error`: a note, or the processes that beat no more."""
+        began = time.monotonic()
+        deadline = began + TELL_SECONDS
+        while time.monotonic() < deadline:
+            noted = self.noted()
+            if noted:
+                return noted
+            time.sleep(BEAT_SECONDS / 2)
+        silent = self._silent_since(began)
+        if silent is None:
+            return f"{self._names[0]}, in which the processes meet, is gone"
+        if not silent:
+            return f"the processes lost each other ({str(error).splitlines()[0]})"
+        self.note(_gone(silent))
+        return self.noted() or _gone(silent)
+
+    def _silent_since(self, moment: float) -> list[str] | None:
+        """Names of those that have not beaten since `moment`; None when the store is gone."""
+        if not self._look():
+            return None
+        return [
+            name
+            for rank, name in enumerate(self._names)
+            if rank != self._rank and self._seen[rank][1] <= moment + BEAT_SECONDS
+        ]
+
+    def _beat(self) -> None:
+        with self._lock:
+            self._store.add(f"beat/{self._rank}", 1)
+
+    def _look(self) -> bool:
+        """Bring what is known of the others up to date; False when the store does not answer."""
+        try:
+            with self._lock:
+                counts = [self._store.add(f"beat/{rank}", 0) for rank in range(len(self._names))]
+        except RuntimeError:
+            return False
+        now = time.monotonic()
+        for rank, count in enumerate(counts):
+            if count != self._seen[rank][0]:
+                self._seen[rank] = (count, now)
+        return True
+
+    def _run(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            what = ""
+            try:
+                self._beat()
+            except RuntimeError:
+                what = f"{self._names[0]}, in which the processes meet, is gone"
+            what = what or self.noted()
+            if not what and self._look():
+                silent = self._silent_since(time.monotonic() - self._timeout)
+                if silent:
+                    self.note(_gone(silent))
+                    what = self.noted()
+            if what:
+                # The main thread hears of it by itself, unless it waits for the dead.
+                if not self._ended.wait(GRACE_SECONDS):
+                    _end_at_once(what)
+                return
+
+
+def _gone(names: list[str]) -> str:
+    verb = "has" if len(names) == 1 else "have"
+    return f"{', '.join(names)} {verb} died or does not answer"
+
+
+def sentence(what: str) -> str:
+    """The error of a training that lost one of its processes."""
+    return f"the training lost a process and ends: {what}; started again, it goes on from its last training state"
+
+
+def _end_at_once(what: str) -> None:
+    print(f"msgbench: error: {sentence(what)}", file=sys.stderr, flush=True)
+    os._exit(TrainingError.exit_code)

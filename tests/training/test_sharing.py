@@ -1,0 +1,337 @@
+"""Processes and micro-batches share a step: the same training, but for rounding; and what happens when one is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from msgbench.config.split import check_processes, legal_processes
+from msgbench.errors import ConfigError, TrainingError
+from msgbench.models.layers import MinibatchStdDev
+from msgbench.training.networks import Networks
+from msgbench.training.share import Share
+from msgbench.training.world import World
+
+from . import ranks
+from .conftest import MakeRun, results_of, tiny_run
+from .test_growing import GROWING, LENGTHS
+from .test_loop import command, wait_for
+from .test_methods import run_of
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@contextmanager
+def processes(
+    argv: Sequence[str], count: int = 2, **variables: str
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """`argv` as so many processes that share a training, without torchrun."""
+    port = free_port()
+    started = [
+        subprocess.Popen(
+            argv,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ, **variables, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count),
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_WAIT_POLICY": "PASSIVE",
+            },
+        )
+        for rank in range(count)
+    ]  # fmt: skip
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+            assert process.stderr is not None
+            process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What two processes have in the end, by method."""
+    out = tmp_path_factory.mktemp("ranks") / "two.pt"
+    tests = str(Path(__file__).resolve().parents[1])
+    argv = [sys.executable, "-m", "training.ranks", str(out)]
+    with processes(argv, PYTHONPATH=tests) as started:
+        for process in started:
+            _, said = process.communicate(timeout=240)
+            assert process.returncode == 0, said
+    found: dict[str, Any] = torch.load(out, weights_only=True)
+    return found
+
+
+@pytest.fixture
+def in_float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def numbers(node: Any, path: str = "") -> dict[str, torch.Tensor]:
+    """Every number of nested dicts and lists by its path."""
+    if isinstance(node, dict):
+        return {
+            k: v for key, part in node.items() for k, v in numbers(part, f"{path}/{key}").items()
+        }
+    if isinstance(node, list | tuple):
+        return {
+            k: v for i, part in enumerate(node) for k, v in numbers(part, f"{path}/{i}").items()
+        }
+    counted = isinstance(node, torch.Tensor | float)
+    return {path: torch.as_tensor(node, dtype=torch.float64)} if counted else {}
+
+
+def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Equal but for the rounding of float64 sums in another order.
+
+    Gradients and reports differ by some 1e-15. Adam divides a gradient by its size + 1e-8: one that is 0 in exact
+    arithmetic and 1e-16 in this one moves its parameter by a few 1e-8 learning rates a step, and what depends on it
+    follows. A sample that is missing, or in another group, moves parameters by a learning rate, 1e-3.
+    """
+    mine, others = numbers(one), numbers(other)
+    assert mine.keys() == others.keys()
+    assert any(path.startswith("/reports") for path in mine)
+    for path, number in mine.items():
+        difference = (number - others[path]).abs().max() if number.numel() else 0.0
+        assert difference < 1e-6, path
+    first = [path for path in mine if path.startswith("/reports/0/")]
+    assert first
+    for path in first:
+        assert float((mine[path] - others[path]).abs()) < 1e-9, path
+
+
+@pytest.mark.parametrize("name", ranks.METHODS)
+def test_two_processes_train_what_one_does(
+    name: str, by_two: dict[str, Any], in_float64: None
+) -> None:
+    assert_same(ranks.steps_of(name), by_two[name])
+
+
+@pytest.mark.parametrize("name", ranks.IN_MICRO_BATCHES)
+def test_two_processes_with_micro_batches_do_too(
+    name: str, by_two: dict[str, Any], in_float64: None
+) -> None:
+    assert_same(ranks.steps_of(name), by_two[f"{name} in micro-batches"])
+
+
+@pytest.mark.parametrize("name", ["msg-progan", "msg-stylegan", "ra_lsgan", "growing stylegan"])
+def test_micro_batches_train_what_a_batch_does(name: str, in_float64: None) -> None:
+    whole = ranks.steps_of(name)
+    assert_same(whole, ranks.steps_of(name, micro_batch=4))
+    assert not torch.equal(whole["networks"]["G"]["to_rgb.8.bias"], torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("batch", "group", "size"), [(16, 4, 4), (16, 4, 2), (12, 2, 3), (8, 8, 1)]
+)
+def test_a_part_holds_whole_groups_of_the_layer(batch: int, group: int, size: int) -> None:
+    run = run_of({"model": {"mbstd_group_size": group}, "training": {"batch_size": batch}})
+    x = torch.randn(batch, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    layer = MinibatchStdDev(group)
+    whole = layer(x)
+    for rank in range(size):
+        (part,) = Share(run, World(rank, size)).parts(batch)
+        assert torch.allclose(layer(part.of(x)), part.of(whole), atol=1e-6)  # float32 means
+
+
+def test_all_samples_are_worked_on_once() -> None:
+    run = run_of({"training": {"batch_size": 32}})
+    indices = torch.arange(32)
+    seen = [
+        part.of(indices)
+        for rank in range(4)
+        for part in Share(run, World(rank, 4), micro_batch=5).parts(32)
+    ]
+    assert [len(part) for part in seen] == [4] * 8
+    assert torch.cat(seen).sort().values.equal(indices)
+
+
+def test_an_experiment_names_the_numbers_of_processes_that_it_can_be_shared_by() -> None:
+    spec = run_of({"training": {"batch_size": 32}}).spec
+    assert legal_processes(spec) == (1, 2, 4, 8)
+    with pytest.raises(
+        ConfigError,
+        match=r"^cluster.train: 3 processes are not allowed; batches of 32 images in whole groups of 4 can be "
+        r"shared by 1, 2, 4, 8$",
+    ):
+        check_processes(spec, 3, "cluster.train")
+    growing = run_of({"growing": {**GROWING, "batch_sizes": {4: 16, 8: 8}}, "training": LENGTHS})
+    assert legal_processes(growing.spec) == (1, 2)
+    whole = run_of({"model": {"mbstd_group_size": None}, "training": {"batch_size": 8}})
+    with pytest.raises(
+        ConfigError, match=r"looks at the whole batch .* cannot be split; allowed: 1$"
+    ):
+        check_processes(whole.spec, 2, "cluster.train")
+    alone = run_of({"model": {"mbstd": "off"}, "training": {"batch_size": 6}})
+    assert legal_processes(alone.spec) == (1, 2, 3, 6)
+
+
+@pytest.mark.parametrize(
+    ("model", "micro", "said"),
+    [
+        ({}, 6, r"training.micro_batch_size 6 is not allowed; allowed: multiples of model.mbstd_group_size 4"),
+        ({"mbstd_group_size": None}, 4, r"would split the batch, and MinibatchStdDev looks at the whole batch"),
+    ],
+)  # fmt: skip
+def test_a_micro_batch_that_would_cut_a_group_is_refused(
+    model: dict[str, Any], micro: int, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        run_of({"model": model, "training": {"batch_size": 8, "micro_batch_size": micro}})
+
+
+def test_what_a_process_works_on_at_a_time_is_no_other_experiment() -> None:
+    plain, split = (
+        run_of({"training": {"batch_size": 8, **more}}) for more in ({}, {"micro_batch_size": 4})
+    )
+    assert plain.fingerprint == split.fingerprint
+    assert split.spec.training.micro_batch_size == 4
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2 and RANK, MASTER_ADDR, MASTER_PORT missing"),
+        ({"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, "RANK 2 of WORLD_SIZE 2"),
+        ({"WORLD_SIZE": "x", "RANK": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, "one of them is none"),
+    ],
+)  # fmt: skip
+def test_half_of_a_world_is_refused(environment: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        World.of_environment(environment)
+    assert World.of_environment({}).is_alone
+
+
+class _Liar(World):
+    """A world of two whose other process has other bits in one tensor."""
+
+    def __init__(self, tensor: int) -> None:
+        super().__init__(0, 2)
+        self.tensor = tensor
+
+    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        other = tensor.clone()
+        other[self.tensor] += 1
+        return torch.cat([tensor, other])
+
+
+def test_parameters_that_differ_are_named() -> None:
+    nets = Networks.build(tiny_run(), torch.device("cpu"))
+    with pytest.raises(TrainingError, match=r"^G.block.* of process 1 is not what process 0 has"):
+        nets.require_equal(_Liar(0))
+
+
+def test_a_killed_process_ends_the_training_soon_and_is_named(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    run_dir = make_run("a", batch_size=8, total_kimg=1000.0, state_kimg=500.0)
+    with processes(command(run_dir, store_dir)) as (first, second):
+        wait_for(lambda: (run_dir / "stats.jsonl").exists() and has_lines(run_dir), 60)
+        second.kill()
+        began = time.monotonic()
+        _, said = first.communicate(timeout=60)
+        assert time.monotonic() - began < 30
+    assert first.returncode == TrainingError.exit_code, said
+    name = f"rank 1 (process {second.pid} on {socket.gethostname()})"
+    expected = f"the training lost a process and ends: {name} has died or does not answer; started again, it goes on"
+    assert expected in said
+
+
+def has_lines(run_dir: Path) -> bool:
+    return len((run_dir / "stats.jsonl").read_text()) > 0
+
+
+@pytest.mark.slow
+def test_a_hanging_process_ends_the_training_in_the_time_that_was_set(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    run_dir = make_run("a", batch_size=8, total_kimg=1000.0, state_kimg=500.0)
+    with processes(command(run_dir, store_dir), MSGBENCH_LOST_AFTER_SECONDS="5") as (first, second):
+        wait_for(lambda: (run_dir / "stats.jsonl").exists() and has_lines(run_dir), 60)
+        second.send_signal(signal.SIGSTOP)
+        _, said = first.communicate(timeout=90)
+    assert first.returncode == TrainingError.exit_code, said
+    assert "rank 1 (process" in said
+    assert "has died or does not answer" in said
+
+
+@pytest.mark.slow
+def test_shared_trainings_are_the_same_however_often_they_were_interrupted(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    """A signal to one process stops all at one step; a kill loses what was done since the last state."""
+    sizes = {
+        "batch_size": 8,
+        "total_kimg": 1.6,
+        "state_kimg": 0.2,
+        "snapshot_kimg": 0.4,
+        "stats_kimg": 0.028,
+    }
+    whole, broken = make_run("whole", **sizes), make_run("broken", **sizes)
+    assert [p.returncode for p in finished(command(whole, store_dir))] == [0, 0]
+    with processes(command(broken, store_dir)) as started:
+        wait_for(lambda: (broken / "stats.jsonl").exists() and has_lines(broken), 60)
+        started[1].send_signal(signal.SIGUSR2)
+        said = [process.communicate(timeout=60)[1] for process in started]
+        assert [process.returncode for process in started] == [140, 140], said
+    assert "SIGUSR2, saved at" in said[0]
+    assert "saved at" not in said[1]
+    with processes(command(broken, store_dir)) as started:
+        known = set((broken / "states").glob("*.json"))
+        wait_for(lambda: set((broken / "states").glob("*.json")) - known, 60)
+        started[0].kill()
+        started[1].communicate(timeout=60)
+        assert started[1].returncode == TrainingError.exit_code
+    assert [p.returncode for p in finished(command(broken, store_dir))] == [0, 0]
+    assert results_of(whole) == results_of(broken)
+    attempts = json.loads((broken / "train.json").read_bytes())["attempts"]
+    assert [(a["ended"], a["processes"]) for a in attempts] == [
+        ("SIGUSR2", 2), ("killed", 2), ("finished", 2),
+    ]  # fmt: skip
+    # One process after two: allowed, and said.
+    (whole / "train.json").unlink()
+    alone = subprocess.run(command(whole, store_dir), stderr=subprocess.PIPE, text=True, check=True)
+    assert "was trained by 2 and goes on with 1 processes" in alone.stderr
+
+
+def finished(argv: Sequence[str]) -> list[subprocess.Popen[str]]:
+    with processes(argv) as started:
+        for process in started:
+            process.communicate(timeout=120)
+    return started
+
+
+@pytest.mark.slow
+def test_torchrun_starts_a_training(make_run: MakeRun, store_dir: Path) -> None:
+    run_dir = make_run("a", batch_size=8)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    torchrun += [f"--master-port={free_port()}", "-m", *command(run_dir, store_dir)[2:]]
+    subprocess.run(torchrun, check=True, capture_output=True, timeout=120)
+    content = json.loads((run_dir / "train.json").read_bytes())
+    assert content["attempts"][0]["processes"] == 2
+    three = [word.replace("=2", "=3") for word in torchrun]
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        subprocess.run(three, check=True, capture_output=True, timeout=120, text=True)
+    assert (
+        "WORLD_SIZE: 3 processes are not allowed; batches of 8 images in whole groups of 4"
+        in refused.value.stderr
+    )
