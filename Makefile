@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 help:
 	@echo "make smoke        the whole workflow in minutes on two CPU cores, on images it draws itself"
 	@echo "make test         the tests"
-	@echo "make lint         formatting, lint, types, floors, workflow"
+	@echo "make lint         formatting, lint, types, floors, workflow, generated documents"
 	@echo "make setup        only .venv, with the exact versions of envs/constraints.txt"
 	@echo "make schema       write workflow/schemas/config.schema.json anew from the configuration models"
 	@echo "make constraints  write envs/constraints.txt anew from .venv"
@@ -58,6 +58,8 @@ lint: .venv/.installed
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/msgbench schema | diff workflow/schemas/config.schema.json -
+	$(BIN)/msgbench results-table --check
+	$(BIN)/msgbench walkthrough results/published/cifar10-first-training.json --out docs/first-training.md --check
 
 schema: .venv/.installed
 	$(BIN)/msgbench schema > workflow/schemas/config.schema.json

@@ -50,6 +50,10 @@ SetOption = Annotated[
 ]
 RunDir = Annotated[Path, typer.Argument(help="A run directory made by `plan`.")]
 StoreOption = Annotated[Path, typer.Option("--store", help="A dataset store made by `prepare`.")]
+CheckOption = Annotated[
+    bool,
+    typer.Option("--check", help="Write nothing; an error when the file is not what it would be."),
+]
 DEFAULT_CONFIG = Path("config.yaml")
 
 
@@ -173,6 +177,7 @@ def prepare(
     log: LogOption = None,
 ) -> None:
     """Turn a dataset as you downloaded it into a packed store with a manifest."""
+    from msgbench.config import load_dataset
     from msgbench.console import log_to, say
     from msgbench.data.prepare import prepare as prepare_dataset
 
@@ -180,9 +185,10 @@ def prepare(
     benchmark = _benchmark(config, set_)
     spec = benchmark.dataset(dataset)
     if source is not None:
+        # Alone: it may be prepared at a size that the tier's experiments are too short for.
         path = json.dumps(["datasets", dataset, "path"])
-        benchmark = _benchmark(config, [*(set_ or ()), f"{path}={json.dumps(str(source))}"])
-        spec = benchmark.dataset(dataset)
+        assignments = [*(set_ or ()), f"{path}={json.dumps(str(source))}"]
+        spec = load_dataset(config, dataset, assignments)
     folder = store or _layout(benchmark).dataset_dir(dataset, spec.fingerprint)
     manifest = prepare_dataset(spec, folder, workers)
     say(f"{dataset}: {manifest.count} images of {manifest.resolution} px in {folder}")
@@ -224,20 +230,21 @@ app.command()(cli_measuring.sensitivity)
 
 @app.command()
 def table(
-    name: Annotated[str, typer.Argument(help="Name under `tables`.")],
+    name: Annotated[
+        str, typer.Argument(help="Name under `tables`; or parameters (by scales), or text.")
+    ],
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     log: LogOption = None,
 ) -> None:
-    """Make a table of the paper from the records that exist."""
-    from msgbench.analysis.table_forms import make_table
+    """Make a table of the paper from the records that exist: CSV, Markdown, LaTeX."""
+    from msgbench.analysis.own_tables import make_any_table
     from msgbench.console import log_to, say
 
     log_to(log)
     benchmark = _benchmark(config, set_)
     layout = _layout(benchmark)
-    make_table(benchmark, layout, name, layout.table_csv(name))
-    say(f"{name}: {layout.table_csv(name)}")
+    say(f"{name}: {make_any_table(benchmark, layout, name)}")
 
 
 @app.command()
@@ -416,29 +423,66 @@ def publish(
     set_: SetOption = None,
     log: LogOption = None,
 ) -> None:
-    """Copy the records and small pictures of a measured run to results/published, without local names."""
-    from msgbench.analysis.published import publish as publish_run
+    """Copy the records and small pictures of an experiment's runs to results/published, without local names."""
+    from msgbench.analysis.published import publish as publish_runs
     from msgbench.console import log_to, say
 
     log_to(log)
     benchmark = _benchmark(config, set_)
     layout = _layout(benchmark)
-    out = publish_run(benchmark, layout, experiment, layout.published_json(experiment))
-    say(f"{experiment}: {out}")
+    for out in publish_runs(benchmark, layout, experiment):
+        say(f"{experiment}: {out}")
 
 
 @app.command()
 def walkthrough(
     published: Annotated[Path, typer.Argument(help="Published records, made by `publish`.")],
     out: Annotated[Path, typer.Option(help="The Markdown file to write.")],
+    check: CheckOption = False,
     log: LogOption = None,
 ) -> None:
     """Write a page about one training, with its pictures beside it, from published records."""
-    from msgbench.analysis.first_training import make_walkthrough
     from msgbench.console import log_to, say
 
     log_to(log)
+    if check:
+        from msgbench.analysis.in_step import require_walkthrough
+
+        require_walkthrough(published, out)
+        say(f"walkthrough: {out} is what {published} gives")
+        return
+    from msgbench.analysis.first_training import make_walkthrough
+
     say(f"walkthrough: {make_walkthrough(published, out)}")
+
+
+@app.command("results-table")
+def results_table(
+    readme: Annotated[
+        Path,
+        typer.Option(help="The Markdown file with the two marks that the table stands between."),
+    ] = Path("README.md"),
+    check: CheckOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Write the result table of README.md from all published records."""
+    from msgbench.console import log_to, say
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    folder = _layout(benchmark).published
+    if check:
+        from msgbench.analysis.in_step import require_result_table
+
+        require_result_table(benchmark, folder, readme)
+        say(f"results-table: {readme} is what {folder} gives")
+        return
+    from msgbench.analysis.result_table import write_result_table
+
+    write_result_table(benchmark, folder, readme)
+    say(f"results-table: {readme}")
 
 
 @app.command()

@@ -44,6 +44,8 @@ PUBLISHED = "published"
 # Inside a dataset store.
 MANIFEST_JSON = "manifest.json"
 REAL_JSON = "real.json"
+# Of a set of faces: contact sheets by outcome.
+SHEETS = "sheets"
 
 
 def short(fingerprint: str) -> str:
@@ -58,6 +60,22 @@ def stores_beside(store_dir: Path) -> list[Path]:
     if folder.parent.parent.name == DATASETS:
         found |= set(folder.parent.parent.glob(f"*/*/{MANIFEST_JSON}"))
     return sorted(manifest.parent for manifest in found if manifest.parent != folder)
+
+
+def _beside_stores(store_dir: Path) -> Path:
+    """Where lies what all stores of a dataset share: above them; in a store elsewhere, in itself."""
+    folder = store_dir.absolute()
+    return store_dir.parent if folder.parent.parent.name == DATASETS else store_dir
+
+
+def review_csv(store_dir: Path) -> Path:
+    """The user's decisions about the faces of a dataset; the same for all its stores, whatever their thresholds."""
+    return _beside_stores(store_dir) / "review.csv"
+
+
+def seen_dir(store_dir: Path) -> Path:
+    """What was seen in the photographs of a dataset, with their names: for the user alone, may be deleted."""
+    return _beside_stores(store_dir) / "seen"
 
 
 def job_file(task: str) -> str:
@@ -88,6 +106,11 @@ def observed_file(cur_nimg: int) -> str:
 def record_file(protocol: str, cur_nimg: int) -> str:
     """Path of one measured record inside its run directory."""
     return f"{METRICS}/{protocol}/{nimg_label(cur_nimg)}.json"
+
+
+def published_stem(experiment: str, seed: int | None = None) -> str:
+    """File name, without its suffix, of the published records of an experiment's first run, or of another `seed`."""
+    return experiment if seed is None else f"{experiment}-seed{seed}"
 
 
 @dataclass(frozen=True)
@@ -134,9 +157,17 @@ class Layout:
         """Every planned run that exists, of whatever experiment and spec."""
         return sorted(spec.parent for spec in (self.root / "runs").glob(f"*/*/seed*/{SPEC_JSON}"))
 
-    def published_json(self, experiment: str) -> Path:
-        """The published records of an experiment's run; its pictures lie in the folder of the same name."""
-        return self.results / PUBLISHED / f"{experiment}.json"
+    @property
+    def published(self) -> Path:
+        """What measured runs left, of all tiers; kept with the sources."""
+        return self.results / PUBLISHED
+
+    def published_json(self, experiment: str, seed: int | None = None) -> Path:
+        """The published records of an experiment's first run, or of another `seed`.
+
+        The run's pictures lie in the folder of the same name.
+        """
+        return self.published / f"{published_stem(experiment, seed)}.json"
 
     def table_csv(self, table: str) -> Path:
         """A table."""

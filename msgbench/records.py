@@ -27,6 +27,8 @@ _VERSIONS_OF = (
     "torchvision",
     "numpy",
     "pillow",
+    "opencv-python-headless",
+    "imagehash",
     "safetensors",
     "pandas",
     "snakemake",

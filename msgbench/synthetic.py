@@ -198,7 +198,7 @@ class ResultsTree:
         digest = "a" * 64
         manifest = Manifest(
             name=name, split=spec.split, count=total, resolution=spec.resolution,
-            requested_images=spec.num_images, stand_in=spec.source == "embedded",
+            requested_images=spec.num_images, stand_in=spec.is_stand_in,
             complete=spec.source == "embedded" or total == 50_000,
             mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), images_sha256=digest, labels_sha256=None,
             label_names=None, files=(FileFact(name=IMAGES_NPY, bytes=1, sha256=digest),),

@@ -25,15 +25,17 @@ from msgbench.records import atomic_file, write_text
 from msgbench.units import format_duration
 
 PLOT_DPI = 160
+PLOTS = ("scores.png", "losses.png")
 WHOLE_FACTOR = 3
 """The grid of the end is enlarged so many times."""
 TARGET = "first_training"
 """The workflow's target that makes the page of FIRST_TRAINING."""
 
 
-def make_walkthrough(published: Path, out: Path) -> Path:
+def make_walkthrough(published: Path, out: Path, place: Path | None = None) -> Path:
     """Write the page to `out` and its pictures into the folder of its name; returns `out`.
 
+    `place` is where the page will lie, for its links; None: where it is written.
     Raises ResultsError when the records are missing or broken, or a picture is not the published one.
     """
     content = Published.read(published)
@@ -42,11 +44,10 @@ def make_walkthrough(published: Path, out: Path) -> Path:
     for file, data in pictures.items():
         with atomic_file(folder / file) as stream:
             stream.write(data)
-    plots = {"scores.png": _scores_plot(content), "losses.png": _losses_plot(content)}
-    for file, plot in plots.items():
+    for file, plot in zip(PLOTS, (_scores_plot(content), _losses_plot(content)), strict=True):
         save_png(plot, folder / file, PLOT_DPI)
-    remove_other_pictures(folder, [*pictures, *plots])
-    write_text(out, page(content, relative(published, out.parent), folder.name))
+    remove_other_pictures(folder, [*pictures, *PLOTS])
+    write_text(out, page(content, relative(published, (place or out).parent), folder.name))
     return out
 
 

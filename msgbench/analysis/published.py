@@ -19,16 +19,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from msgbench.analysis import scale
 from msgbench.analysis.collect import Dataset, Grid, Record, Run, read_dataset, read_run
 from msgbench.analysis.figures import LOSSES, thin
+from msgbench.analysis.paper_rows import paper_row
 from msgbench.analysis.report.pictures import grid_images, moments, png_bytes
 from msgbench.config import Benchmark, Tier
 from msgbench.data.manifest import Manifest
 from msgbench.errors import ResultsError
 from msgbench.layout import Layout
+from msgbench.protocols import Metric
 from msgbench.records import atomic_file, write_text
-from msgbench.reference import Printed, printed_value
-
-# The row of the paper that a run is smaller than: Table 3, the learning rate that the paper chose.
-REFERENCE = ("table3", "msg-progan-lr0.003")
 
 MOST_LOSSES = 120
 MOST_MOMENTS = 5
@@ -45,7 +43,7 @@ class Score(_Part):
     protocol: str
     version: int
     title: str
-    metric: Literal["fid", "is", "kid"]
+    metric: Metric
     direction: Literal["lower", "higher"]
     extractor: str
     extractor_sha256: str
@@ -162,10 +160,11 @@ class Published(_Part):
             ) from None
 
 
-def publish(benchmark: Benchmark, layout: Layout, experiment: str, out: Path) -> Path:
-    """Write the records and pictures of an experiment's first run to `out` and beside it; returns `out`.
+def publish(benchmark: Benchmark, layout: Layout, experiment: str) -> list[Path]:
+    """Write the records and pictures of all runs of an experiment to results/published; returns the JSON files.
 
-    Raises ResultsError when the run or its dataset is not completely measured, or is a stand-in.
+    Raises ResultsError, before anything is written, when a run or its dataset is not completely measured, or is a
+    stand-in.
     """
     spec = benchmark.experiment(experiment)
     dataset = read_dataset(benchmark, spec.dataset, layout)
@@ -174,24 +173,54 @@ def publish(benchmark: Benchmark, layout: Layout, experiment: str, out: Path) ->
             f"{experiment}: its images are drawn by msgbench in place of {spec.dataset.name}, which is not "
             f"published; name your copy at datasets.{spec.dataset.name}.path"
         )
-    run = read_run(benchmark.run(experiment, spec.seeds[0]), layout, dataset.manifest)
-    if run.reason is not None or dataset.manifest is None:
-        raise ResultsError(f"{run.label}: cannot be published, it is {run.reason}")
+    runs = [
+        read_run(benchmark.run(experiment, seed), layout, dataset.manifest) for seed in spec.seeds
+    ]
+    for run in runs:
+        if run.reason is not None or dataset.manifest is None:
+            raise ResultsError(f"{run.label}: cannot be published, it is {run.reason}")
     lacking = [p for p in spec.evaluation.protocols if dataset.control(p) is None]
     if lacking:
         raise ResultsError(
-            f"{run.label}: cannot be published, the control of {spec.dataset.name} is not measured by {lacking[0]}"
+            f"{runs[0].label}: cannot be published, the control of {spec.dataset.name} is not measured by {lacking[0]}"
         )
+    assert dataset.manifest is not None
+    departures = _departures(benchmark, runs[0], dataset)
+    files = [
+        layout.published_json(experiment, None if run is runs[0] else run.plan.seed) for run in runs
+    ]
+    # The first one last: it is the file that the workflow waits for.
+    for run, out in reversed(list(zip(runs, files, strict=True))):
+        _write(run, dataset, dataset.manifest, departures, out)
+    return files
+
+
+def _write(
+    run: Run, dataset: Dataset, manifest: Manifest, departures: tuple[str, ...], out: Path
+) -> None:
+    """One run's records to `out`, its pictures beside it."""
     assert run.train is not None
     pictures = {file: _crop(grid, whole) for file, grid, whole in _grids(run)}
-    content = _published(run, dataset, dataset.manifest, run.train, pictures)
+    content = _published(run, dataset, manifest, run.train, pictures, departures)
     folder = out.with_suffix("")
     for file, picture in pictures.items():
         with atomic_file(folder / file) as stream:
             stream.write(picture)
     remove_other_pictures(folder, pictures)
     write_text(out, content.to_json())
-    return out
+
+
+def _departures(benchmark: Benchmark, run: Run, dataset: Dataset) -> tuple[str, ...]:
+    """How the training is smaller than, or other than, that of the papers' row that it belongs beside."""
+    spec, name = run.plan.spec, run.plan.experiment
+    row = paper_row(benchmark, name, spec.method, spec.dataset.name, spec.optimizer.lr)
+    printed = {}
+    for column in ("real_images", "learning_rate"):
+        stated = row.printed(column) if row is not None else None
+        if stated is not None:
+            printed[column] = stated
+    published = benchmark.published.get(name)
+    return scale.training_departures(spec, dataset, printed, published, in_paper=row is not None)
 
 
 def remove_other_pictures(folder: Path, kept: Iterable[str]) -> None:
@@ -208,6 +237,7 @@ def _published(
     manifest: Manifest,
     train: Mapping[str, Any],
     pictures: Mapping[str, bytes],
+    departures: tuple[str, ...],
 ) -> Published:
     plan, spec = run.plan, run.plan.spec
     wanted = spec.evaluation.protocols
@@ -224,7 +254,7 @@ def _published(
         run=plan.run_id,
         fingerprint=plan.fingerprint,
         spec=spec.model_dump(mode="json", exclude={"dataset": {"path"}}),
-        scaled_down=scale.training_departures(spec, dataset, _reference()),
+        scaled_down=departures,
         dataset=manifest.name,
         split=manifest.split,
         images=manifest.count,
@@ -268,11 +298,6 @@ def _published(
         ),
         origins=_origins([train.get("provenance") or {}, *(r.provenance for r in own)]),
     )
-
-
-def _reference() -> dict[str, Printed]:
-    columns = ("real_images", "learning_rate")
-    return {column: printed_value(*REFERENCE, column) for column in columns}
 
 
 def _score(record: Record) -> Score:

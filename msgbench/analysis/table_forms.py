@@ -31,15 +31,18 @@ from msgbench.records import write_text
 def make_table(benchmark: Benchmark, layout: Layout, table: str, out: Path) -> Path:
     """Write the table as CSV to `out`, as Markdown and as LaTeX beside it (.md, .tex); returns `out`."""
     shown = [table] if table in benchmark.tables else []
-    write_forms(build_table(collect(benchmark, layout, shown), table), out)
+    built = build_table(collect(benchmark, layout, shown), table)
+    frame = table_frame(built, out.parent).to_csv(index=False, lineterminator="\n")
+    return write_forms((frame, table_markdown(built), table_latex(built)), out)
+
+
+def write_forms(forms: tuple[str, str, str], out: Path) -> Path:
+    """Write CSV, Markdown and LaTeX of a table, the CSV last: it is the one that others wait for; returns `out`."""
+    csv, markdown, latex = forms
+    write_text(out.with_suffix(".md"), markdown)
+    write_text(out.with_suffix(".tex"), latex)
+    write_text(out, csv)
     return out
-
-
-def write_forms(table: Table, out: Path) -> None:
-    """Write a built table in its three forms, the CSV last: it is the one that others wait for."""
-    write_text(out.with_suffix(".md"), table_markdown(table))
-    write_text(out.with_suffix(".tex"), table_latex(table))
-    write_text(out, table_frame(table, out.parent).to_csv(index=False, lineterminator="\n"))
 
 
 def table_frame(table: Table, folder: Path) -> pd.DataFrame:
@@ -166,12 +169,17 @@ def _reading(table: Table, row: Row) -> list[str]:
         with_interval(row.best, row.interval_of(row.best)),
         with_interval(row.final, row.interval_of(row.final)),
         apart,
-        ", ".join(f"{p.best.cur_nimg:,}" for p in picked),
+        lengths_shown([p.best.cur_nimg or 0 for p in picked]),
         ", ".join(str(n) for n in sorted({p.evaluations for p in picked})),
         hours,
         "" if row.energy_kwh is None else f"{row.energy_kwh:,.1f}",
         str(row.verdict),
     ]
+
+
+def lengths_shown(images: list[int]) -> str:
+    """Images shown, seed by seed; once where all seeds have the same."""
+    return ", ".join(f"{length:,}" for length in (images if len(set(images)) > 1 else images[:1]))
 
 
 def notes(table: Table) -> list[str]:
@@ -205,7 +213,7 @@ def table_markdown(table: Table) -> str:
     lines = [f"### {table.spec.title}", ""]
     if table.statement:
         lines += [f"**{table.statement}.**", ""]
-    lines += [_line(heads), _line(["---"] * len(heads)), *map(_line, body)]
+    lines += markdown_lines(heads, body)
     for sentence in notes(table):
         lines += ["", sentence]
     if table.not_run:
@@ -217,14 +225,20 @@ def table_latex(table: Table) -> str:
     """The same as a LaTeX table environment (needs the package booktabs); the statement of scale is in its caption."""
     heads, body = _head_and_body(table)
     caption = [table.spec.title, *([table.statement] if table.statement else []), *notes(table)]
+    whole = ". ".join(sentence.rstrip(".") for sentence in caption) + "."
+    return latex_of(table.name, whole, heads, body)
+
+
+def latex_of(name: str, caption: str, heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A LaTeX table environment (package booktabs) of texts, which are escaped; its label is `tab:<name>`."""
     frame = pd.DataFrame([[_escaped(cell) for cell in row] for row in body])
     frame.columns = pd.Index([_escaped(head) for head in heads])
     return str(
         frame.style.hide(axis="index").to_latex(
             hrules=True,
             column_format="l" + "r" * (len(heads) - 2) + "l",
-            caption=_escaped(". ".join(sentence.rstrip(".") for sentence in caption) + "."),
-            label=f"tab:{table.name}",
+            caption=_escaped(caption),
+            label=f"tab:{name}",
             position="t",
         )
     )
@@ -240,6 +254,11 @@ _LATEX = {
 def _escaped(text: str) -> str:
     """`text` as LaTeX prints it."""
     return "".join(_LATEX.get(sign, sign) for sign in text)
+
+
+def markdown_lines(heads: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
+    return [_line(heads), _line(["---"] * len(heads)), *map(_line, body)]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,7 +1,14 @@
 """Configuration: config.yaml in, typed and fingerprinted specs out. Never imports torch."""
 
 from msgbench.config.base import fingerprint_of
-from msgbench.config.benchmark import Benchmark, load_benchmark, parse_override, read_yaml, resolve
+from msgbench.config.benchmark import (
+    Benchmark,
+    load_benchmark,
+    load_dataset,
+    parse_override,
+    read_yaml,
+    resolve,
+)
 from msgbench.config.cluster import (
     TASKS,
     ClusterSpec,
@@ -12,6 +19,7 @@ from msgbench.config.cluster import (
 )
 from msgbench.config.document import (
     LAYER_TABLES,
+    OWN_TABLES,
     Document,
     FigureSpec,
     Launcher,
@@ -19,6 +27,7 @@ from msgbench.config.document import (
     TableSpec,
     WeightsSpec,
 )
+from msgbench.config.faces import FacesSpec
 from msgbench.config.growing import PUBLISHED_WITH, RECIPES, GrowingSpec
 from msgbench.config.model import ModelSpec
 from msgbench.config.objective import (
@@ -32,7 +41,6 @@ from msgbench.config.patches import merge
 from msgbench.config.schedule import Phase, Schedule
 from msgbench.config.specs import (
     TIERS,
-    UNBUILT_SOURCES,
     DatasetSpec,
     EvaluationSpec,
     ExperimentSpec,
@@ -44,12 +52,12 @@ from msgbench.config.specs import (
 __all__ = [
     "GRADIENT_PENALTIES",
     "LAYER_TABLES",
+    "OWN_TABLES",
     "PUBLISHED_WITH",
     "RECIPES",
     "RELATIVISTIC",
     "TASKS",
     "TIERS",
-    "UNBUILT_SOURCES",
     "Benchmark",
     "ClusterSpec",
     "DatasetSpec",
@@ -57,6 +65,7 @@ __all__ = [
     "EmaSpec",
     "EvaluationSpec",
     "ExperimentSpec",
+    "FacesSpec",
     "FigureSpec",
     "GrowingSpec",
     "JobResources",
@@ -76,6 +85,7 @@ __all__ = [
     "fingerprint_of",
     "job_resources",
     "load_benchmark",
+    "load_dataset",
     "merge",
     "parse_override",
     "read_yaml",

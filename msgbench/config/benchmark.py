@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from msgbench.config.cluster import ClusterSpec
 from msgbench.config.document import (
     LAYER_TABLES,
+    OWN_TABLES,
     Document,
     FigureSpec,
     Launcher,
@@ -220,10 +221,29 @@ def load_benchmark(
 
     `assignments` (`key.path=value`, see `parse_override`) are laid over that, one after the other.
     """
-    raw, changes = read_yaml(path), dict(overrides or {})
-    for assignment in assignments:
-        changes = merge(changes, parse_override(assignment, merge(raw, changes)))
+    raw = read_yaml(path)
+    changes = _changes(raw, overrides or {}, assignments)
     return replace(resolve(merge(raw, changes)), changes=changes)
+
+
+def load_dataset(path: Path, name: str, assignments: Sequence[str] = ()) -> DatasetSpec:
+    """One dataset of the config file `path`, whether or not the experiments that use it fit it."""
+    raw = read_yaml(path)
+    document, overlay = _read_document(merge(raw, _changes(raw, {}, assignments)))
+    if name not in document.datasets:
+        raise ConfigError(f"datasets.{name}: no such dataset{nearest(name, document.datasets)}")
+    over = overlay.model_dump(mode="json")["datasets"].get(name, {})
+    return _dataset(name, merge(document.datasets[name], over))
+
+
+def _changes(
+    raw: Mapping[str, Any], overrides: Mapping[str, Any], assignments: Sequence[str]
+) -> dict[str, Any]:
+    """`overrides`, and the assignments laid over them."""
+    changes = dict(overrides)
+    for assignment in assignments:
+        changes = merge(changes, parse_override(assignment, merge(dict(raw), changes)))
+    return changes
 
 
 def parse_override(text: str, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -268,11 +288,8 @@ def _by_names(parts: list[str], known: Mapping[str, Any]) -> list[str]:
     return path
 
 
-def resolve(raw: Mapping[str, Any]) -> Benchmark:
-    """The benchmark that the mapping `raw` (config.yaml's content) describes.
-
-    Raises ConfigError with one sentence: the key's path, the value, what is allowed.
-    """
+def _read_document(raw: Mapping[str, Any]) -> tuple[Document, Overlay]:
+    """config.yaml's content, checked where it was written, and the overlay of its tier; raises ConfigError."""
     try:
         document = Document.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
@@ -282,6 +299,15 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         raise ConfigError(
             f"tiers.{document.tier}: is missing; it may be empty: `{document.tier}: {{}}`"
         )
+    return document, overlay
+
+
+def resolve(raw: Mapping[str, Any]) -> Benchmark:
+    """The benchmark that the mapping `raw` (config.yaml's content) describes.
+
+    Raises ConfigError with one sentence: the key's path, the value, what is allowed.
+    """
+    document, overlay = _read_document(raw)
     _check_protocols(document)
     layers = overlay.model_dump(mode="json")
     _known(f"tiers.{document.tier}.datasets", layers["datasets"], document.datasets)
@@ -301,6 +327,11 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         if name in document.tables:
             raise ConfigError(
                 f"tables.{name}: is made from the networks by itself; give this table another name"
+            )
+    for name in OWN_TABLES:
+        if name in document.tables:
+            raise ConfigError(
+                f"tables.{name}: is the name of a table that is made by itself; give this table another name"
             )
     tables = {
         name: _table(name, merge(entry, layers["tables"].get(name, {})), datasets, experiments)

@@ -11,13 +11,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from msgbench.config.base import Spec, check_resolution, fingerprint_of
+from msgbench.config.faces import FacesSpec
 from msgbench.config.published import PUBLISHED, Filter, Fit
 
 # Bumped by hand when the same spec would give other bits: it is part of every fingerprint.
 DATASET_FORMAT = 1
 
-# Recipes that experiments name and plan with; reading their images is refused in one sentence.
-UNBUILT_SOURCES = ("indian_celebs",)
 # Sources of whole photographs, which are fitted to the resolution (data/sources/photographs.py).
 PHOTOGRAPHS = tuple(PUBLISHED)
 # Photographs of any shape, of which `fit` says how they become square.
@@ -27,9 +26,10 @@ _WITH_TEST = (
     "embedded",
     "cifar10",
     *(name for name, published in PUBLISHED.items() if "test" in published.counts),
-    *UNBUILT_SOURCES,
 )
-SOURCES = ("embedded", "cifar10", *UNBUILT_SOURCES, *PHOTOGRAPHS)
+# Photographs of people, in which faces are found first (data/faces).
+WITH_FACES = tuple(name for name, published in PUBLISHED.items() if published.faces)
+SOURCES = ("embedded", "cifar10", *PHOTOGRAPHS)
 
 
 def _known_source(name: str) -> str:
@@ -54,16 +54,17 @@ class DatasetSpec(Spec):
     name: str = Field(description="the dataset's key under `datasets` in config.yaml")
     source: Source = Field(
         description="recipe that reads the images: `cifar10`, `oxford_flowers`, `lsun_churches`, `lsun_bedrooms`, "
-        "`celeba_hq`, `ffhq`, `celeba` in the forms in which they are published, `folder` (any images), or `embedded` "
-        f"(drawn by msgbench itself, a stand-in); {', '.join(UNBUILT_SOURCES)} is declared, but not built yet"
+        "`celeba_hq`, `ffhq`, `celeba` in the forms in which they are published, `indian_celebs` (photographs of "
+        "people from the web, in which faces are found), `folder` (any images), or `embedded` (drawn by msgbench "
+        "itself, a stand-in)"
     )
     path: str | None = Field(
         default=None, description="where your copy of the dataset lies; not part of any fingerprint"
     )
     accept_terms: bool = Field(
         default=False,
-        description="that you accept the publisher's terms of use, where there are any (CelebA, CelebA-HQ, FFHQ); "
-        "not part of any fingerprint",
+        description="that you accept the publisher's terms of use, where there are any (CelebA, CelebA-HQ, FFHQ), and "
+        "of faces from the web that you may use them; not part of any fingerprint",
     )
     resolution: int = Field(
         description="side of the square images in pixels, a power of two, 8 to 1024"
@@ -84,13 +85,17 @@ class DatasetSpec(Spec):
     resize: Filter | None = Field(
         default=None,
         description="Pillow's filter, which moves FID: box, bilinear, bicubic or lanczos; empty = the recipe's "
-        "(oxford_flowers: bilinear; LSUN and `folder`: lanczos; the others: box, the mean of pixels)",
+        "(oxford_flowers: bilinear; LSUN, `folder` and indian_celebs: lanczos; the others: box, the mean of pixels)",
     )
     drawn: int | None = Field(
         default=None,
         ge=1,
         description="a stand-in: msgbench draws so many images, in the form in which the source is published, and "
         "the recipe reads them as it would read yours",
+    )
+    faces: FacesSpec | None = Field(
+        default=None,
+        description="of indian_celebs: how faces are found, cropped and filtered; empty = all defaults",
     )
 
     @model_validator(mode="after")
@@ -130,8 +135,19 @@ class DatasetSpec(Spec):
                 raise ValueError(
                     f"{key} {value} does not fit source {self.source}; allowed with: {', '.join(PHOTOGRAPHS)}"
                 )
+        if self.faces is not None and self.source not in WITH_FACES:
+            raise ValueError(
+                f"faces does not fit source {self.source}; allowed with: {', '.join(WITH_FACES)}; with another source "
+                "write faces: null"
+            )
         if self.drawn is not None and self.path is not None:
             raise ValueError("drawn is for stand-ins, which have no path; give one of the two")
+
+    @property
+    def face_rules(self) -> FacesSpec:
+        """How faces are found, of a source that has them."""
+        assert self.source in WITH_FACES
+        return FacesSpec() if self.faces is None else self.faces
 
     @property
     def is_stand_in(self) -> bool:
@@ -143,8 +159,6 @@ class DatasetSpec(Spec):
         """Why the dataset cannot be prepared as it is configured, in words; None when it can."""
         if self.is_stand_in:
             return None
-        if self.source in UNBUILT_SOURCES:
-            return f"the recipe {self.source} of datasets.{self.name} is not built yet"
         if not self.path:
             return f"datasets.{self.name}.path is not set"
         published = PUBLISHED.get(self.source)
@@ -152,16 +166,19 @@ class DatasetSpec(Spec):
             return f"datasets.{self.name}.accept_terms is false"
         return None
 
+    def deciding(self) -> dict[str, Any]:
+        """What decides pixels and training, for fingerprints: no paths, no later field at its default."""
+        payload = self.model_dump(mode="json", exclude={"path", "accept_terms", "faces"})
+        for key in _LATER_FIELDS:
+            if payload[key] is None:
+                del payload[key]
+        if self.source in WITH_FACES:
+            payload["faces"] = self.face_rules.rules()
+        return payload
+
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the recipe (not of the pixels: that one stands in the store's manifest)."""
-        payload = self.model_dump(mode="json", exclude={"path", "mirror", "accept_terms"})
-        leave_out_defaults(payload)
+        payload = self.deciding()
+        del payload["mirror"]
         return fingerprint_of({"format": DATASET_FORMAT, "dataset": payload})
-
-
-def leave_out_defaults(dataset: dict[str, Any]) -> None:
-    """Take fields that came later out of a dataset's part of a fingerprint, where they say what all did before."""
-    for key in _LATER_FIELDS:
-        if dataset[key] is None:
-            del dataset[key]

@@ -154,6 +154,9 @@ class FigureSpec(Spec):
 
 FigureLayer = Annotated[dict[str, Any], Patch(FigureSpec)]
 
+# Tables beside those of config.yaml: parameters by the number of scales, numbers in running text.
+OWN_TABLES = ("parameters", "text")
+
 TableLayer = Annotated[dict[str, Any], Patch(TableSpec)]
 
 

@@ -35,13 +35,15 @@ class Published:
     """what may lie at `path`, as the end of a sentence"""
     inside: tuple[str, ...] = ()
     """what of a folder that was unpacked or downloaded as a whole is the dataset, the first that is there"""
+    faces: bool = False
+    """whether faces are found in the photographs first; what is used is then no photograph, but a face of one"""
     signs: tuple[str, ...] = ()
     """patterns of what lies in a copy, or how it is called, by which `data check` tells the dataset"""
 
     @property
     def any_shape(self) -> bool:
         """Whether its photographs have any shape, so that `fit` says how they become square."""
-        return self.size is None
+        return self.size is None and not self.faces
 
     @property
     def largest_side(self) -> int | None:
@@ -112,6 +114,15 @@ PUBLISHED: dict[str, Published] = {
             "Img/img_align_celeba.zip",
         ),
         signs=("img_align_celeba*",),
+    ),
+    "indian_celebs": Published(
+        title="Indian Celebs (your photographs of people)",
+        faces=True,
+        resize="lanczos",
+        licence="none published (Karnewar and Wang, 2020, name no list); the photographs are their authors'",
+        terms="photographs of living people: that you may use them (the photographers' rights, the consent of the "
+        "people or another lawful ground), and that neither they nor names are passed on",
+        forms="a folder (flat, or one folder for each person) or a zip of photographs",
     ),
     "folder": Published(
         title="a folder of images",

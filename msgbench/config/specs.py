@@ -14,9 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from msgbench.config.base import Spec, fingerprint_of
 from msgbench.config.dataset import DATASET_FORMAT as DATASET_FORMAT
-from msgbench.config.dataset import UNBUILT_SOURCES as UNBUILT_SOURCES
 from msgbench.config.dataset import DatasetSpec as DatasetSpec
-from msgbench.config.dataset import leave_out_defaults
 from msgbench.config.growing import GrowingSpec
 from msgbench.config.keep import as_words, check_words
 from msgbench.config.model import ModelSpec
@@ -223,11 +221,12 @@ class ExperimentSpec(Spec):
                 "method": True,
                 "evaluation": True,
                 "seeds": True,
-                "dataset": {"path", "accept_terms"},
+                "dataset": True,
                 "growing": {"recipe"},
                 "training": {"micro_batch_size"},
             },
         )
+        payload["dataset"] = self.dataset.deciding()
         _leave_out_later_fields(payload)
         return fingerprint_of({"format": TRAINING_FORMAT, "experiment": payload})
 
@@ -238,7 +237,6 @@ def _leave_out_later_fields(payload: dict[str, Any]) -> None:
     So that a version that can do more does not train anew what is finished. A value that was no choice before
     (`growing`, `style_mixing`, D's pooling of each family) is one of these.
     """
-    leave_out_defaults(payload["dataset"])
     model, loss = payload["model"], payload["loss"]
     if payload["training"]["observe_kimg"] is None:
         del payload["training"]["observe_kimg"]

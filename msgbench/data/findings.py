@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from msgbench.config.published import PUBLISHED
 from msgbench.data.manifest import Packing, SourceFacts
 from msgbench.data.sources.base import Split
 
@@ -50,7 +51,8 @@ def shared(one: Sequence[bytes], other: Sequence[bytes]) -> list[tuple[int, int]
 
 def source_lines(facts: SourceFacts) -> Iterator[str]:
     """Whether the source is complete."""
-    if facts.recipe == "folder":
+    published = PUBLISHED.get(facts.recipe)
+    if published is not None and not published.counts:
         state = f"{facts.count:,} images of yours"
     elif facts.count == facts.expected_count:
         state = f"complete, all {facts.count:,} published images"

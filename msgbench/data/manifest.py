@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -75,6 +75,31 @@ class Packing(_Part):
     accept_terms: bool = Field(description="whether the user accepted them")
 
 
+class FaceFacts(_Part):
+    """How faces were found in photographs, and what became of all of them; no name of a file or a person.
+
+    Inputs are files, each with one outcome; a photograph may have several faces (faces.csv).
+    """
+
+    rules: dict[str, Any] = Field(
+        description="of the config: detector, crop, thresholds (config/faces.py)"
+    )
+    detector: dict[str, str] = Field(description="files and versions that decide what is found")
+    version: int = Field(description="of the rules between a photograph and what is seen in it")
+    inputs: dict[str, int] = Field(
+        description="inputs by outcome; they sum up to the source's count"
+    )
+    outcomes: dict[str, str] = Field(description="what each outcome means")
+    faces_found: int = Field(ge=0)
+    faces_kept: int = Field(ge=0)
+    review_sha256: Sha256 = Field(description="of the user's decisions")
+    review_keeps: int = Field(ge=0, description="faces that the user's decision keeps")
+    review_drops: int = Field(ge=0, description="faces that the user's decision drops")
+    files: Files = Field(
+        description="outcomes.csv (a line for each input), faces.csv, summary.csv and the contact sheets"
+    )
+
+
 class SourceFacts(_Part):
     """What the images were made from: the recipe and the publisher's files."""
 
@@ -118,11 +143,12 @@ class Manifest(_Part):
     rule_version: int
     fingerprint: Sha256 = Field(description="of the content: resolution, images and labels")
     packing: Packing | None = Field(default=None, description="of photographs alone")
+    faces: FaceFacts | None = Field(default=None, description="of photographs of people alone")
 
     def to_json(self) -> bytes:
         """The bytes of manifest.json."""
         # Left out rather than empty: stores from before it have no such entry, and are made byte for byte again.
-        without = {"packing"} if self.packing is None else None
+        without = {key for key in ("packing", "faces") if getattr(self, key) is None}
         return (self.model_dump_json(by_alias=True, indent=2, exclude=without) + "\n").encode()
 
     @classmethod

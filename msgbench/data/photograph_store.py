@@ -22,7 +22,7 @@ from msgbench.data.manifest import (
 from msgbench.data.packing import ZIP_FROM_SIDE, Totals, pack
 from msgbench.data.sources import open_photographs
 from msgbench.data.sources.collection import RECIPE_VERSION, Collection, rule_of
-from msgbench.data.sources.photographs import DECODING_VERSION, libraries
+from msgbench.data.sources.photographs import DECODING_VERSION, Rule, libraries
 from msgbench.data.stand_ins import draw_raw, published_of
 from msgbench.errors import DatasetError
 from msgbench.records import sha256_file
@@ -38,11 +38,17 @@ class PhotographStore:
     """A store that is about to be built; make one with `PhotographStore.open`."""
 
     def __init__(
-        self, spec: DatasetSpec, published: Published, collection: Collection | None, workers: int
+        self,
+        spec: DatasetSpec,
+        published: Published,
+        collection: Collection | None,
+        workers: int,
+        rule: Rule | None = None,
     ) -> None:
         self.spec, self.published = spec, published
         self._collection = collection
         self._workers = workers
+        self._rule = rule_of(spec, published) if rule is None else rule
 
     @classmethod
     def open(cls, spec: DatasetSpec, workers: int) -> PhotographStore:
@@ -114,7 +120,6 @@ class PhotographStore:
     def build(self, folder: Path) -> Manifest:
         """Pack everything into `folder`, or go on with it; beside the store's files it leaves what it worked with."""
         spec = self.spec
-        rule = rule_of(spec, self.published)
         key = {
             "recipe": spec.fingerprint,
             "source": self.collection.signature,
@@ -124,7 +129,7 @@ class PhotographStore:
         }
         totals = pack(
             self.collection,
-            rule,
+            self._rule,
             self.count,
             folder,
             json.dumps(key, sort_keys=True),
@@ -172,7 +177,7 @@ class PhotographStore:
         )
 
     def _packing(self, totals: Totals) -> Packing:
-        rule = rule_of(self.spec, self.published)
+        rule = self._rule
         fit: str = rule.fit
         if rule.window is not None:
             fit = "window {},{} to {},{}".format(*rule.window)

@@ -15,11 +15,12 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from msgbench.config import DatasetSpec
-from msgbench.config.dataset import PHOTOGRAPHS
+from msgbench.config.dataset import PHOTOGRAPHS, WITH_FACES
 from msgbench.console import Progress, say
 from msgbench.data.manifest import (
     IMAGES_NPY,
@@ -41,13 +42,20 @@ from msgbench.data.sources.base import Source
 from msgbench.data.sources.photographs import DECODING_VERSION
 from msgbench.data.store import Store
 from msgbench.errors import DatasetError
-from msgbench.layout import MANIFEST_JSON
+from msgbench.layout import MANIFEST_JSON, SHEETS
 from msgbench.locks import FolderLock
 from msgbench.records import atomic_file, provenance, sha256_file, write_json
+
+if TYPE_CHECKING:
+    # OpenCV and ImageHash are loaded only where faces are found.
+    from msgbench.data.faces.face_store import FaceStore
 
 _BUILDING, _PARTIAL, _READY = ".building", ".partial", ".ready"
 _IMAGES_AT_ONCE = 256
 _TOLD_BYTES = 2**30  # from here on a person wants to know before it begins
+_FILES = (IMAGES_NPY, IMAGES_ZIP, IMAGES_TSV, LABELS_NPY, PREPARE_JSON)
+# Of a set of faces.
+_FACE_FILES = ("outcomes.csv", "faces.csv", "summary.csv", SHEETS)
 _SPARE_BYTES = 2**20  # for manifest, record and the file system's own needs
 
 
@@ -93,7 +101,14 @@ def _maker(spec: DatasetSpec, store_dir: Path, workers: int | None) -> Callable[
         source = _open(spec)
         _require_disk(store_dir, _size(spec, source))
         return lambda: _make(spec, source, store_dir)
-    photographs = PhotographStore.open(spec, min(workers or cores(), MOST_WORKERS))
+    workers = min(workers or cores(), MOST_WORKERS)
+    photographs: PhotographStore | FaceStore
+    if spec.source in WITH_FACES:
+        from msgbench.data.faces.face_store import FaceStore
+
+        photographs = FaceStore.open(spec, store_dir, workers)
+    else:
+        photographs = PhotographStore.open(spec, workers)
 
     def make() -> Manifest:
         began = time.monotonic()
@@ -162,6 +177,10 @@ def _finished(spec: DatasetSpec, store_dir: Path) -> Manifest | None:
         asked = (spec.fingerprint, DECODING_VERSION)
         packing = manifest.packing
         matches = matches and asked == (packing.recipe_fingerprint, packing.decoding_version)
+    if spec.source in WITH_FACES:
+        from msgbench.data.faces.face_store import is_current
+
+        matches = matches and is_current(spec, store_dir, manifest)
     return manifest if matches and not source_changed(spec, manifest.source) else None
 
 
@@ -218,12 +237,17 @@ def _publish(store_dir: Path) -> None:
     # From here until its return there is no manifest, so nobody takes old and new files for one store.
     (store_dir / MANIFEST_JSON).unlink(missing_ok=True)
     manifest = Manifest.read(ready / MANIFEST_JSON)
-    own = {fact.name for fact in manifest.files} | {PREPARE_JSON}
-    for name in (IMAGES_NPY, IMAGES_ZIP, IMAGES_TSV, LABELS_NPY, PREPARE_JSON):
+    facts = (*manifest.files, *(manifest.faces.files if manifest.faces is not None else ()))
+    own = {fact.name.split("/")[0] for fact in facts} | {PREPARE_JSON}
+    for name in (*_FILES, *_FACE_FILES):
         if (ready / name).exists():
+            if (ready / name).is_dir():
+                shutil.rmtree(store_dir / name, ignore_errors=True)
             os.replace(ready / name, store_dir / name)
-        elif name not in own:
-            (store_dir / name).unlink(missing_ok=True)  # of an earlier store
+        elif name not in own:  # of an earlier store
+            if (store_dir / name).is_dir():
+                shutil.rmtree(store_dir / name)
+            (store_dir / name).unlink(missing_ok=True)
     with atomic_file(store_dir / MANIFEST_JSON) as file:
         file.write(content)
     shutil.rmtree(ready)

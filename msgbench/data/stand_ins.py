@@ -24,6 +24,7 @@ from msgbench.data.drawing.canvas import Canvas
 from msgbench.data.drawing.creatures import faces, flowers
 from msgbench.data.drawing.dice import Dice
 from msgbench.data.drawing.places import houses, nights
+from msgbench.data.drawn_people import draw_people
 from msgbench.data.sources import lsun
 from msgbench.seeding import derive_seed
 
@@ -173,5 +174,6 @@ _WRITERS: dict[str, Callable[[DatasetSpec, Path], None]] = {
     "celeba_hq": _draw_arrays,
     "ffhq": _draw_ffhq,
     "celeba": _draw_celeba,
+    "indian_celebs": draw_people,
     "folder": _draw_folder,
 }

@@ -222,7 +222,7 @@ def test_missing_runs_and_names_are_reasons(tree: ResultsTree) -> None:
     run(tree, A, lambda seed: 28.0 + seed)
     outcome = outcome_of(tree, **of_pair("better", table="table1"))
     assert outcome.state == "undecided"
-    assert outcome.reason.startswith(f"{B}, seed 0: not run: not planned")
+    assert outcome.reason == f"{B}, seeds 0, 1, 2: not run: not planned"
     assert (
         outcome_of(tree, **of_pair("better", table="table9")).reason
         == "config.yaml has no table table9"

@@ -86,7 +86,7 @@ def test_why_a_dataset_is_left_out() -> None:
     assert spec_of(source="embedded", num_images=1).left_out is None
     assert spec_of(source="ffhq", path="/data").left_out == "datasets.x.accept_terms is false"
     assert spec_of(source="ffhq", path="/data", accept_terms=True).left_out is None
-    reason = "the recipe indian_celebs of datasets.x is not built yet"
+    reason = "datasets.x.accept_terms is false"
     assert spec_of(source="indian_celebs", path="/data").left_out == reason
 
 
@@ -103,8 +103,7 @@ def test_what_is_made_without_the_datasets_that_are_left_out() -> None:
     assert benchmark.planned_experiments(["table2"]) == ()
     assert "flowers" not in benchmark.left_out()
     assert benchmark.left_out_sentences(["table1"]) == [
-        "indian-celebs is left out (4 experiments of table1): the recipe indian_celebs of datasets.indian-celebs is "
-        "not built yet",
+        "indian-celebs is left out (4 experiments of table1): datasets.indian-celebs.path is not set",
         "churches is left out (2 experiments of table1): datasets.churches.path is not set",
     ]
 
@@ -113,5 +112,5 @@ def test_the_smoke_tier_leaves_nothing_out_and_draws_every_form() -> None:
     benchmark = load_benchmark(CONFIG, {"tier": "smoke"})
     assert benchmark.left_out() == {}
     drawn = {spec.source for spec in benchmark.datasets.values() if spec.drawn is not None}
-    assert drawn == set(PHOTOGRAPHS)
+    assert drawn == set(PHOTOGRAPHS) - {"folder"}
     assert not benchmark.allow_missing

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from msgbench.config import UNBUILT_SOURCES, Benchmark, ExperimentSpec, load_benchmark
+from msgbench.config import Benchmark, ExperimentSpec, load_benchmark
 from msgbench.config.dataset import PHOTOGRAPHS
 from msgbench.reference import rows_of
 
@@ -139,7 +139,7 @@ def test_every_tier_resolves_and_smoke_alone_has_stand_ins(tier: str) -> None:
     assert stand_ins == (set(resolved.datasets) if tier == "smoke" else set())
     if tier != "smoke":
         sources = {dataset.source for dataset in resolved.datasets.values()}
-        assert sources == {"cifar10", *PHOTOGRAPHS, *UNBUILT_SOURCES} - {"folder"}
+        assert sources == {"cifar10", *PHOTOGRAPHS} - {"folder"}
     names = {name for table in resolved.tables.values() for name in table.experiments}
     outside = {"cifar10-five-minutes", "cifar10-first-training", "celeba-hq-progan-authors"}
     assert names | outside == set(resolved.experiments)

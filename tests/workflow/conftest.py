@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from msgbench.config import LAYER_TABLES, Benchmark, load_benchmark
+from msgbench.config import LAYER_TABLES, OWN_TABLES, Benchmark, load_benchmark
 from msgbench.layout import EVALUATE_JSON, MANIFEST_JSON, REAL_JSON, SPEC_JSON, TRAIN_JSON, Layout
 
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
@@ -85,6 +85,7 @@ class Project:
                 files.append(self.run_dir(name) / file)
         for name in LAYER_TABLES:
             files += [layout.table_csv(name), layout.table_md(name)]
+        files += [layout.claims_json, *map(layout.table_csv, OWN_TABLES)]
         for file in files:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("{}\n")

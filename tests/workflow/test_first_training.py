@@ -55,10 +55,12 @@ def test_drawn_images_are_refused_before_anything_runs(project: Project) -> None
     )
 
 
-def test_a_measured_run_of_no_table_makes_the_report_again_and_nothing_else(done: Project) -> None:
+def test_a_measured_run_of_no_table_makes_claims_and_report_again_and_nothing_else(
+    done: Project,
+) -> None:
     assert done.plans("all") == []
     folder = done.run_dir("beside")
     for file in (SPEC_JSON, EVALUATE_JSON):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text("{}\n")
-    assert done.plans("all") == ["report"]
+    assert done.plans("all") == ["claims", "report"]

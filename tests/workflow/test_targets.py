@@ -28,7 +28,9 @@ EVALUATED = {f"evaluate {name}, seed 0" for name in SHOWN}
 REAL = {"evaluate the real images of tiny"}
 FIGURES = {"figures of all"}
 LAYERS = {"table table6", "table table7"}
+OWN = {"table parameters", "table text"}
 PREPARED = {"prepare tiny"}
+MEASURED = PREPARED | run_of(*SHOWN) | EVALUATED | REAL
 
 
 @pytest.mark.parametrize(
@@ -37,14 +39,18 @@ PREPARED = {"prepare tiny"}
         ("datasets", PREPARED),
         ("runs", PREPARED | run_of(*SHOWN)),
         ("measurements", PREPARED | run_of(*SHOWN) | EVALUATED | REAL),
-        ("tables", PREPARED | run_of(*SHOWN) | EVALUATED | REAL | {"table table3"}),
+        ("tables", MEASURED | OWN | {"table table3"}),
+        ("parameters", {"table parameters"}),
+        ("text", MEASURED | {"table text"}),
+        ("table_v1", set()),
+        ("claims", MEASURED | {"claims"}),
         ("table3", PREPARED | run_of(*SHOWN) | EVALUATED | REAL | {"table table3"}),
         ("table6", {"table table6"}),
         ("table7", {"table table7"}),
         ("figures", PREPARED | run_of(*SHOWN) | EVALUATED | REAL | FIGURES),
         (
             "report",
-            PREPARED | run_of(*SHOWN) | EVALUATED | REAL | FIGURES | {"table table3", "report"},
+            MEASURED | FIGURES | OWN | {"table table3", "claims", "report"},
         ),
         (
             "samples",
@@ -102,7 +108,7 @@ def commands(project: Project, *arguments: str) -> list[str]:
 def test_every_rule_is_one_command_with_a_log(project: Project) -> None:
     shells = commands(project, "all")
     assert {shell.split()[1] for shell in shells} == {
-        "describe", "figure", "launch", "plan", "report", "table"
+        "claims", "describe", "figure", "launch", "plan", "report", "table"
     }  # fmt: skip
     for shell in shells:
         assert " --log " in shell
@@ -128,6 +134,7 @@ def test_smoke_makes_every_table_with_few_processes_that_import_torch(
     made = {name for command, name in light if command == "table"}
     assert made == {
         "table1", "table2", "table3", "table4", "table5", "v1-table1", "v1-table1-celeba-hq", "appendix",
+        "parameters", "text",
     }  # fmt: skip
     assert len(light) <= 2 * len(made) + 1
 

@@ -10,7 +10,8 @@ import pytest
 
 from .conftest import Project
 
-RESULTS = ["figures of all", "report", "table table3"]
+COUNTED = ["table parameters"]
+RESULTS = ["claims", "figures of all", "report", "table table3", "table text"]
 MEASURING = [
     "evaluate first-lr0.003, seed 0",
     "evaluate second-lr0.01, seed 0",
@@ -172,14 +173,16 @@ def test_where_and_how_it_runs_plans_nothing(done: Project, arguments: list[str]
         ),
         pytest.param(
             ["models/progan.py"],
-            ["table table6", "table table7"],
+            ["claims", "report", "table table6", "table table7", *COUNTED],
             id="a network: the tables of its layers, and nothing is trained",
         ),
-        pytest.param(["analysis/tables.py"], RESULTS, id="analysis: the results"),
-        pytest.param(["reference/paper_numbers.csv"], RESULTS, id="the paper's numbers: the results"),
+        pytest.param(["analysis/tables.py"], RESULTS + COUNTED, id="analysis: the results"),
+        pytest.param(
+            ["reference/paper_numbers.csv"], RESULTS + COUNTED, id="the paper's numbers: the results"
+        ),
         pytest.param(["metrics/evaluate.py"], RESULTS + MEASURING, id="metrics: measured again"),
         pytest.param(["sampling.py"], RESULTS + MEASURING, id="sampling: measured again"),
-        pytest.param(["protocols.py"], RESULTS + MEASURING, id="a protocol: measured again"),
+        pytest.param(["protocols.py"], RESULTS + COUNTED + MEASURING, id="a protocol: measured again"),
         pytest.param(["data/pixels.py"], RESULTS + MEASURING, id="the 8-bit rule: measured again"),
     ],
 )  # fmt: skip

@@ -14,9 +14,11 @@ from snakemake.utils import validate
 
 from msgbench.analysis import FIRST_TRAINING, figures_of, figures_of_all
 from msgbench.analysis.cost import Workload, announcement, require_accepted
-from msgbench.config import LAYER_TABLES, fingerprint_of, resolve
+from msgbench.config import LAYER_TABLES, OWN_TABLES, fingerprint_of, resolve
+from msgbench.config.dataset import WITH_FACES
 from msgbench.config.overrides import layered
 from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
+from msgbench.data.faces.review import review_digest
 from msgbench.data.sources import splits_at
 from msgbench.errors import MsgbenchError
 from msgbench.layout import (
@@ -123,6 +125,17 @@ def dataset_of(wildcards):
     if test is not None and short(test.fingerprint) == wildcards.fp:
         return test
     return present(benchmark.datasets[wildcards.dataset], wildcards.dataset, wildcards.fp)
+
+
+def source_of(wildcards):
+    """Where a dataset comes from, and, of faces, what the user decided about them: an edited review is obeyed."""
+    spec = dataset_of(wildcards)
+    source = spec.path or "drawn by msgbench"
+    if spec.source not in WITH_FACES:
+        return source
+    return (
+        f"{source}, review {review_digest(spec, layout.dataset_dir(spec.name, spec.fingerprint))}"
+    )
 
 
 @functools.cache
@@ -312,9 +325,10 @@ def measured_beside():
 
 
 def pictures_drawn():
-    """Digest of the picture sets that were drawn of any run: claims look at them where they exist."""
-    files = [folder / SAMPLES_JSON for folder in layout.every_run_dir()]
-    return digest_of(file for file in files if file.is_file())
+    """Digest of the picture sets of runs that no figure of `all` shows: claims look at them where they exist."""
+    files = {folder / SAMPLES_JSON for folder in layout.every_run_dir()}
+    files -= {Path(in_runs(SAMPLES_JSON, [e])[0]) for e in pictured(benchmark.figures_of_all())}
+    return digest_of(file for file in sorted(files) if file.is_file())
 
 
 def published_from(wildcards):
@@ -383,6 +397,15 @@ def shown_by(name):
     return [] if figure.kind == "architecture" else in_runs(TRAIN_JSON, experiments)
 
 
+def shown_by_all():
+    """What all tables and figures of `all` are made from."""
+    files = [file for table in benchmark.tables_of_all() for file in measured_for(table)]
+    for name in benchmark.figures_of_all():
+        if name not in WITH_PICTURES:
+            files += shown_by(name)
+    return [*dict.fromkeys(files), *pictures_of_all()]
+
+
 def spec_of_figure(name):
     """What config.yaml says of a figure, or of the table that it belongs to."""
     found = benchmark.figures.get(name) or next(
@@ -391,9 +414,23 @@ def spec_of_figure(name):
     return found.model_dump_json()
 
 
+def own_tables():
+    """Parameters by the number of scales, and the numbers in running text."""
+    return [layout.table_csv(name) for name in OWN_TABLES]
+
+
+def of_first_version():
+    """The tables of `all` whose numbers are those of the paper's first version."""
+    return [t for t in benchmark.tables_of_all() if benchmark.tables[t].paper == "arxiv-v1"]
+
+
 # Digests of the sources of rooms that are cheap to run again.
 
 MEASURING_SOURCES = source_digest(*MEASURING_ROOMS)
 PICTURE_SOURCES = source_digest(*PICTURE_ROOMS)
 ANALYSIS_SOURCES = source_digest(*ANALYSIS_ROOMS)
 MODEL_SOURCES = source_digest(*MODEL_ROOMS)
+# Of what all tables show.
+TABLES_OF_ALL = fingerprint_of(
+    {name: benchmark.tables[name].model_dump(mode="json") for name in benchmark.tables_of_all()}
+)

@@ -38,7 +38,7 @@ rule prepare:
             f"prepare-{wildcards.dataset}-{wildcards.fp}"
         ),
         recipe=lambda wildcards: dataset_of(wildcards).fingerprint,
-        source=lambda wildcards: dataset_of(wildcards).path or "drawn by msgbench",
+        source=lambda wildcards: source_of(wildcards),
         format=DATASET_FORMAT,
         store=lambda wildcards, output: Path(output[0]).parent,
         config=lambda wildcards, output: [*CONFIG_ARGUMENTS, *split_arguments(wildcards)],

@@ -3,7 +3,10 @@
 
 rule tables:
     input:
-        all_of("tables", [layout.table_csv(table) for table in benchmark.tables_of_all()]),
+        all_of(
+            "tables",
+            [*(layout.table_csv(table) for table in benchmark.tables_of_all()), *own_tables()],
+        ),
     message:
         "target tables"
 
@@ -59,13 +62,44 @@ rule layer_table:
         "msgbench describe {wildcards.layer_table} --log {log:q} {params.config:q}"
 
 
+# Parameters by the number of scales are counted from the published specs; the numbers in running text are those of all
+# tables.
+for name in OWN_TABLES:
+
+    rule:
+        name:
+            name
+        input:
+            (
+                [file for table in benchmark.tables_of_all() for file in measured_for(table)]
+                if name == "text"
+                else []
+            ),
+        output:
+            layout.table_csv(name),
+        log:
+            layout.log(f"table-{name}"),
+        conda:
+            "../../envs/environment.yaml"
+        resources:
+            local_slots=1,
+        params:
+            name=name,
+            sources=ANALYSIS_SOURCES,
+            # What the table is made from beside records: the networks, or the rows of all tables.
+            content=MODEL_SOURCES if name == "parameters" else TABLES_OF_ALL,
+            config=lambda wildcards, output: CONFIG_ARGUMENTS,
+        message:
+            f"table {name}"
+        shell:
+            "msgbench table {params.name} --log {log:q} {params.config:q}"
+
+
 # All figures of `all` by one process: most of a figure's time is the start of its libraries. They lie undeclared
 # beside the list, because one whose runs left nothing to show has no picture.
 rule figures_of_all:
     input:
-        [measured_for(table) for table in benchmark.tables_of_all()],
-        pictures_of_all(),
-        [shown_by(figure) for figure in benchmark.figures_of_all() if figure not in WITH_PICTURES],
+        shown_by_all(),
     output:
         layout.figures_json,
     log:
@@ -119,7 +153,7 @@ rule figure:
 # lies undeclared beside the records; it is read where it exists.
 rule claims:
     input:
-        [file for table in benchmark.tables_of_all() for file in measured_for(table)],
+        shown_by_all(),
     output:
         layout.claims_json,
     log:
@@ -132,6 +166,7 @@ rule claims:
         sources=ANALYSIS_SOURCES,
         others=lambda wildcards: measured_beside(),
         pictures=lambda wildcards: pictures_drawn(),
+        content=[MODEL_SOURCES, TABLES_OF_ALL],
         config=lambda wildcards, output: CONFIG_ARGUMENTS,
     message:
         "claims"
@@ -225,6 +260,18 @@ for name in benchmark.figures:
             all_of(name, [figure_json(name)], [name]),
         message:
             "target {rule}"
+
+
+# Both parts of the first version's Table 1.
+rule table_v1:
+    input:
+        all_of(
+            "table_v1",
+            [layout.table_csv(table) for table in of_first_version()],
+            of_first_version(),
+        ),
+    message:
+        "target table_v1"
 
 
 for name in LAYER_TABLES:

@@ -106,7 +106,7 @@ def claims_markdown(benchmark: Benchmark, claims: list[AssessedClaim]) -> str:
     for assessed in claims:
         lines += [
             "",
-            f"**{assessed.claim.title}**: {assessed.verdict}. {_sentence(assessed.reason)}",
+            f"**{assessed.claim.title}**: {assessed.verdict}: {assessed.reason}",
             "",
             f"> {assessed.claim.quote} ({PAPERS[assessed.claim.paper]}, {assessed.claim.place})",
             "",
@@ -142,7 +142,3 @@ def _listed(value: object) -> str:
     if isinstance(value, tuple | list):
         return ", ".join(map(_listed, value))
     return str(value)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-
-from msgbench.analysis.claims import spec
-from msgbench.analysis.claims.measured import QUARTER, Line, Measured
+from msgbench.analysis.claims import facts, latents, spec
+from msgbench.analysis.claims.measured import Measured
 from msgbench.analysis.claims.outcome import (
-    Evidence,
     Outcome,
     Sample,
     all_hold,
@@ -21,17 +16,9 @@ from msgbench.analysis.claims.outcome import (
     less,
     number,
 )
-from msgbench.config import ExperimentSpec, ModelSpec
-from msgbench.models.arithmetic import discriminator_parameters, generator_parameters
+from msgbench.config import ExperimentSpec
 from msgbench.protocols import SMALL, Protocol, get_protocol
 from msgbench.reference import Paper, printed_value
-
-# Of its last value: near enough to say that scales agree.
-SYNCHRONISED = 2.0
-# A sum that grows exponentially is multiplied by the same factor at each step: of the first factor, what the last has.
-SAME_FACTOR = 0.9
-# The largest departure of any point from the straight line, in parts of the whole rise.
-STRAIGHT = 0.05
 
 
 @dataclass(frozen=True)
@@ -259,7 +246,10 @@ class Assessor:
         for side in scales:
             last, first = (
                 self.measured.observed(
-                    experiment, f"change at {side} px, {name} quarter", "", _change(side, name)
+                    experiment,
+                    f"change at {side} px, {name} quarter",
+                    "",
+                    latents.change(side, name),
                 )
                 for name in ("last", "first")
             )
@@ -270,7 +260,7 @@ class Assessor:
         assert pair.than is not None
         sides = [
             self.measured.observed(
-                name, "change at full resolution, last quarter", "", _change(None, "last")
+                name, "change at full resolution, last quarter", "", latents.change(None, "last")
             )
             for name in (pair.ours, pair.than)
         ]
@@ -278,13 +268,13 @@ class Assessor:
 
     def _synchronises(self, experiment: str, within: float) -> Outcome:
         when = self.measured.observed(experiment, "part of the training until the scales agree", "",
-                                      lambda lines: _agrees_from(lines, "synchronisation"))  # fmt: skip
+                                      lambda lines: latents.agrees_from(lines, "synchronisation"))  # fmt: skip
         return less(self.claim, when, constant(f"{within:.0%} of the training", within, ""))
 
     def _colour_first(self, experiment: str) -> Outcome:
         colour, brightness = (
             self.measured.observed(experiment, f"part of the training until the scales agree in {name}", "",
-                                   lambda lines, name=name: _agrees_from(lines, f"synchronisation_{name}"))  # type: ignore[misc]
+                                   lambda lines, name=name: latents.agrees_from(lines, f"synchronisation_{name}"))  # type: ignore[misc]
             for name in ("colour", "brightness")
         )  # fmt: skip
         return less(self.claim, colour, brightness)
@@ -297,14 +287,17 @@ class Assessor:
         for name in (pair.ours, pair.than):
             grown = name in known and known[name].growing is not None
             picture_set = "depths" if grown else "scales"
-            sides.append(self.measured.drawn(name, "difference of the scales", picture_set, _apart))
+            sides.append(
+                self.measured.drawn(name, "difference of the scales", picture_set, latents.apart)
+            )
         return less(self.claim, *sides)
 
     def _noise(self, pair: spec.Pair) -> Outcome:
         assert pair.than is not None
         label = "deviation under other noise"
         sides = [
-            self.measured.drawn(name, label, "noise", _deviation) for name in (pair.ours, pair.than)
+            self.measured.drawn(name, label, "noise", latents.deviation)
+            for name in (pair.ours, pair.than)
         ]
         return less(self.claim, *sides)
 
@@ -315,28 +308,18 @@ class Assessor:
         if isinstance(specs, str):
             return Outcome("undecided", specs)
         if test.what == "equal":
-            return _equal_parameters(specs)
+            return facts.equal_parameters(specs)
         model = next(iter(specs.values())).model
-        return _linear(model) if test.what == "linear" else _exponential(model)
+        return facts.linear(model) if test.what == "linear" else facts.exponential(model)
 
     def _same_settings(self, test: spec.SameSettings) -> Outcome:
-        differing: list[str] = []
-        for group in test.groups:
-            specs = self._specs(group)
+        groups: list[Mapping[str, ExperimentSpec]] = []
+        for names in test.groups:
+            specs = self._specs(names)
             if isinstance(specs, str):
                 return Outcome("undecided", specs)
-            settings = {name: _settings(spec) for name, spec in specs.items()}
-            first_name, first = next(iter(settings.items()))
-            for name, ours in settings.items():
-                differing += [
-                    f"{key} is {ours[key]!r} in {name}, {first[key]!r} in {first_name}"
-                    for key in first
-                    if ours[key] != first[key]
-                ]
-        if differing:
-            return Outcome("fails", "; ".join(differing))
-        groups = "; ".join(", ".join(group) for group in test.groups)
-        return Outcome("holds", f"optimizer, losses and average are the same in: {groups}")
+            groups.append(specs)
+        return facts.same_settings(groups)
 
     def _specs(self, names: Sequence[str]) -> dict[str, ExperimentSpec] | str:
         known = self.measured.collection.benchmark.experiments
@@ -354,16 +337,6 @@ def _unfit(protocol: Protocol) -> tuple[str, ...]:
     return (f"scores of the project's own extractor ({protocol.name}) enter no verdict",)
 
 
-def _settings(experiment: ExperimentSpec) -> dict[str, Any]:
-    """What the paper calls hyperparameters."""
-    parts = {"optimizer": experiment.optimizer, "loss": experiment.loss, "ema": experiment.ema}
-    return {
-        f"{name}.{key}": value
-        for name, part in parts.items()
-        for key, value in part.model_dump().items()
-    }
-
-
 def _ratio(label: str, below: Sample, above: Sample) -> Sample:
     """`above` by `below`, seed by seed, where both have all seeds."""
     if len(below.values) != len(above.values):
@@ -373,145 +346,3 @@ def _ratio(label: str, below: Sample, above: Sample) -> Sample:
         replace(a, what=label, value=(a.value or 0.0) / (b.value or 1.0), unit="") for a, b in pairs
     )
     return Sample(label, "", evidence, (*below.missing, *above.missing))
-
-
-def _change(side: int | None, part: str) -> Callable[[Sequence[Line]], float | str]:
-    """Mean change at a resolution (None: the largest of each line) in the first or last quarter of its epochs."""
-
-    def of(lines: Sequence[Line]) -> float | str:
-        values = []
-        for line in lines:
-            change = line.get("change") or {}
-            key = str(side) if side is not None else max(change, key=int, default="")
-            if key in change:
-                values.append(float(change[key]))
-        if len(values) < 4:
-            return f"{len(values)} epochs with a change at {side or 'full'} px; four are needed"
-        quarter = max(1, int(QUARTER * len(values)))
-        chosen = values[:quarter] if part == "first" else values[-quarter:]
-        return sum(chosen) / len(chosen)
-
-    return of
-
-
-def _agrees_from(lines: Sequence[Line], key: str) -> float | str:
-    """The part of the training after which the mean difference over scales stays within twice its last value."""
-    found = [(line["cur_nimg"], _mean(line.get(key))) for line in lines]
-    known = [(nimg, value) for nimg, value in found if value is not None]
-    if len(known) < 4:
-        return f"{len(known)} epochs with {key}; four are needed"
-    last = known[-1][1]
-    late = [nimg for nimg, value in known if value > SYNCHRONISED * last]
-    first_agreeing = next((n for n, _ in known if not late or n > late[-1]), known[-1][0])
-    return float(first_agreeing / known[-1][0])
-
-
-def _mean(by_scale: object) -> float | None:
-    if not isinstance(by_scale, dict) or not by_scale:
-        return None
-    return sum(map(float, by_scale.values())) / len(by_scale)
-
-
-def _apart(arrays: Mapping[str, Any]) -> float | str:
-    """Mean squared difference of each scale from the next larger one, pooled, in units of [-1, 1]; mean over scales."""
-    sides = sorted(int(name.removeprefix("scale_")) for name in arrays if name.startswith("scale_"))
-    if len(sides) < 2:
-        return "its picture set has one scale"
-    images = {s: np.asarray(arrays[f"scale_{s:04d}"], np.float64) / 127.5 for s in sides}
-    found = []
-    for side in sides[:-1]:
-        above = images.get(2 * side)
-        if above is None:
-            continue
-        n, _, _, channels = above.shape
-        pooled = above.reshape(n, side, 2, side, 2, channels).mean(axis=(2, 4))
-        found.append(float(((images[side] - pooled) ** 2).mean()))
-    return sum(found) / len(found) if found else "its picture set has no neighbouring scales"
-
-
-def _deviation(arrays: Mapping[str, Any]) -> float | str:
-    """Mean deviation of a pixel over draws of the noise, in units of [-1, 1]."""
-    return float(np.mean(arrays["deviation"])) if "deviation" in arrays else "it holds no deviation"
-
-
-def _multi_scale(model: ModelSpec, resolution: int) -> ModelSpec:
-    """`model` for images of another size, all scales connected."""
-    return ModelSpec.model_validate(
-        {**model.model_dump(), "resolution": resolution, "connections": "all", "growing": False}
-    )
-
-
-def _discriminators(model: ModelSpec) -> list[tuple[int, int, int]]:
-    """For each resolution: parameters that scales add to one D, and those of one D for each resolution up to it."""
-    found, several = [], 0
-    for resolution in [r for r in model.scales if r > model.scales[0]]:
-        ours = _multi_scale(model, resolution)
-        alone = ours.model_copy(update={"connections": (resolution,)})
-        several += discriminator_parameters(alone)
-        added = discriminator_parameters(ours) - discriminator_parameters(alone)
-        found.append((resolution, added, several))
-    return found
-
-
-def _linear(model: ModelSpec) -> Outcome:
-    rows = _discriminators(model)
-    evidence = tuple(
-        Evidence(
-            f"parameters that scales add to D at {resolution} px", float(added), "parameters", None
-        )
-        for resolution, added, _ in rows
-    )
-    values = [float(added) for _, added, _ in rows]
-    steps = [later - earlier for earlier, later in itertools.pairwise(values)]
-    # Linear or less: no further scale adds more than the first ones did.
-    grows = any(step > steps[0] * (1 + STRAIGHT) for step in steps)
-    said = (
-        f"from {number(values[0])} at {rows[0][0]} px to {number(values[-1])} at {rows[-1][0]} px"
-    )
-    if grows:
-        return Outcome("fails", f"a further scale adds more than the ones before: {said}", evidence)
-    return Outcome("holds", f"no further scale adds more than the first ones did: {said}", evidence)
-
-
-def _exponential(model: ModelSpec) -> Outcome:
-    rows = _discriminators(model)
-    evidence = tuple(
-        Evidence(
-            f"parameters of one D a resolution up to {resolution} px",
-            float(total),
-            "parameters",
-            None,
-        )
-        for resolution, _, total in rows
-    )
-    totals = [float(total) for _, _, total in rows]
-    factors = [later / earlier for earlier, later in itertools.pairwise(totals)]
-    state = "holds" if factors[-1] >= SAME_FACTOR * factors[0] else "fails"
-    said = (
-        f"{len(totals)} discriminators have {number(totals[-1])} parameters; a further resolution multiplies them "
-        f"by {factors[0]:.3g} at first and by {factors[-1]:.3g} at last, an exponential by the same factor"
-    )
-    return Outcome("holds" if state == "holds" else "fails", said, evidence)
-
-
-def _equal_parameters(specs: Mapping[str, ExperimentSpec]) -> Outcome:
-    counts: dict[str, dict[str, int]] = {"G": {}, "D": {}}
-    for name, experiment in specs.items():
-        counts["G"][name] = generator_parameters(experiment.model)
-        counts["D"][name] = discriminator_parameters(experiment.model)
-    evidence = tuple(
-        Evidence(f"parameters of {net} of {name}", float(count), "parameters", None)
-        for net, of in counts.items()
-        for name, count in of.items()
-    )
-    parts = []
-    for net, of in counts.items():
-        same = len(set(of.values())) == 1
-        listed = " and ".join(f"{count:,}" for count in of.values())
-        parts.append(
-            (same, f"{net} has {'the same' if same else 'other'} number of parameters ({listed})")
-        )
-    state = "holds" if all(same for same, _ in parts) else "fails"
-    return Outcome(
-        "holds" if state == "holds" else "fails", "; ".join(text for _, text in parts), evidence
-    )

@@ -59,17 +59,18 @@ class Measured:
         if not runs:
             return Sample(label, unit, missing=(f"{experiment}: not run",))
         found: list[Evidence] = []
-        missing: list[str] = []
+        seeds: dict[str, list[int]] = {}  # those without a number, by the reason
         for run in runs:
-            if run.train is None:
-                missing.append(f"{run.label}: not run: {run.reason}")
-                continue
-            result = measure(run)
+            result = f"not run: {run.reason}" if run.train is None else measure(run)
             if isinstance(result, str):
-                missing.append(f"{run.label}: {result}")
+                seeds.setdefault(result, []).append(run.plan.seed)
             else:
                 found.append(result)
-        return Sample(label, unit, tuple(found), tuple(missing))
+        missing = tuple(
+            f"{experiment}, seed{'s' if len(of) > 1 else ''} {', '.join(map(str, of))}: {reason}"
+            for reason, of in seeds.items()
+        )
+        return Sample(label, unit, tuple(found), missing)
 
     def best(self, experiment: str, protocol: Protocol) -> Sample:
         """Each seed's best score."""

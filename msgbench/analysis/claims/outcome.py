@@ -17,6 +17,7 @@ from msgbench.analysis.scale import counted
 
 ENOUGH = 0.95
 MOST_REASONS = 3
+NEVER = "never"
 
 State = Literal["holds", "fails", "undecided", "not measurable"]
 
@@ -83,12 +84,12 @@ def less(claim: str, low: Sample, high: Sample) -> Outcome:
         for side in (low, high)
         if not side.constant and len(side.values) < FEWEST_SEEDS
     ]
-    said = f"{low.label} {_shown(low)}, {high.label} {_shown(high)}"
+    said = f"{low.label} = {_shown(low)}, {high.label} = {_shown(high)}"
     if few:
-        return Outcome("undecided", f"{said}; {', '.join(few)}", evidence)
+        return Outcome("undecided", f"{said} ({', '.join(few)})", evidence)
     share = probability_of_less(low.values, high.values, generator(claim, low.label, high.label))
     state: State = "holds" if share >= ENOUGH else "fails" if share <= 1 - ENOUGH else "undecided"
-    return Outcome(state, f"{said}; the stated order in {share:.1%} of resamples", evidence)
+    return Outcome(state, f"{said} (the stated order in {share:.1%} of resamples)", evidence)
 
 
 def all_hold(outcomes: Sequence[Outcome]) -> Outcome:
@@ -120,10 +121,10 @@ def _some(reasons: Sequence[str]) -> str:
 def number(value: float | None) -> str:
     """A number in a reason: four digits, `never` for what was not reached."""
     if value is None or math.isinf(value):
-        return "never"
+        return NEVER
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def _shown(side: Sample) -> str:
-    unit = f" {side.unit}" if side.unit else ""
-    return f"{number(side.mean)}{unit}"
+    shown = number(side.mean)
+    return f"{shown} {side.unit}" if side.unit and shown != NEVER else shown

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from msgbench.config import UNBUILT_SOURCES, DatasetSpec
-from msgbench.config.dataset import PHOTOGRAPHS
+from msgbench.config import DatasetSpec
+from msgbench.config.dataset import PHOTOGRAPHS, WITH_FACES
 from msgbench.config.published import PUBLISHED
 from msgbench.data.manifest import SourceFacts
 from msgbench.data.sources import cifar10, collection, embedded, flowers, lsun
@@ -28,7 +28,6 @@ def open_source(spec: DatasetSpec) -> Source:
     A source that opens is whole: whatever is wrong with the publisher's files is found here, before
     anything is written.
     """
-    _require_built(spec)
     if spec.source == "cifar10":
         return cifar10.open_cifar10(spec)
     return embedded.open_embedded(spec)
@@ -36,7 +35,6 @@ def open_source(spec: DatasetSpec) -> Source:
 
 def open_photographs(spec: DatasetSpec) -> Collection:
     """The photographs that `spec` asks for, found and listed; raises DatasetError. They are read when packed."""
-    _require_built(spec)
     forms = forms_of(spec)
     if not spec.path:
         raise DatasetError(f"datasets.{spec.name}.path: is not set; allowed: {forms}")
@@ -59,18 +57,7 @@ def forms_of(spec: DatasetSpec) -> str:
 
 def splits_at(spec: DatasetSpec) -> tuple[Split, ...]:
     """The splits that can be read from the source of `spec`, `train` first; raises DatasetError."""
-    _require_built(spec)
     return cifar10.splits_at(spec) if spec.source == "cifar10" else SPLITS
-
-
-def _require_built(spec: DatasetSpec) -> None:
-    """Raise DatasetError for a dataset that is declared, but whose recipe does not exist yet."""
-    if spec.source in UNBUILT_SOURCES:
-        raise DatasetError(
-            f"datasets.{spec.name}.source: the recipe {spec.source} is not built yet; its experiments run in the "
-            "smoke tier only, on images that msgbench draws (leave datasets."
-            f"{spec.name}.path empty there)"
-        )
 
 
 def recipe_version(source: str) -> int:
@@ -83,14 +70,16 @@ def recipe_version(source: str) -> int:
 def source_changed(spec: DatasetSpec, facts: SourceFacts) -> bool:
     """Whether the files at `spec.path` are visibly not those of `facts` (names and sizes only, nothing is read).
 
-    False also when nothing is there: a store outlives the files it was made from.
+    False also when nothing is there: a store outlives the files it was made from. Of faces data/faces looks itself.
     """
     if spec.path is None:
         return False
     if spec.source == "cifar10":
         return cifar10.sizes_changed(spec, facts)
-    if spec.source not in PHOTOGRAPHS or (
-        spec.source == "oxford_flowers" and Path(spec.path).is_file()
+    if (
+        spec.source not in PHOTOGRAPHS
+        or spec.source in WITH_FACES
+        or (spec.source == "oxford_flowers" and Path(spec.path).is_file())
     ):
         return False
     try:

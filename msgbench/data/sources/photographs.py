@@ -43,7 +43,7 @@ _MANY_PIXELS = 2**22
 LARGEST_FILE = 2**28
 _NPY_START = b"\x93NUMPY"
 _WHITE = (255, 255, 255, 255)
-_FILTERS: dict[Filter, Image.Resampling] = {
+FILTERS: dict[Filter, Image.Resampling] = {
     "box": Image.Resampling.BOX,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -129,7 +129,7 @@ def _fit(image: Image.Image, rule: Rule) -> tuple[Image.Image, bool]:
         image = image.crop((left, top, left + side, top + side))
     enlarged = min(image.size) < rule.side
     if image.size != (rule.side, rule.side):
-        image = image.resize((rule.side, rule.side), _FILTERS[rule.resize])
+        image = image.resize((rule.side, rule.side), FILTERS[rule.resize])
     return image, enlarged
 
 
