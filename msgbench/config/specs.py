@@ -66,6 +66,11 @@ class TrainingSpec(Spec):
         "float32 whose products round to 10 bits on GPUs that have TF32 (Ampere and later), float32 elsewhere",
     )
 
+    compile: Literal["none", "default"] = Field(
+        default="none",
+        description="`default`: the costly functions of a step are compiled (torch.compile) for the shapes of each "
+        "phase, which takes minutes once and rounds in another order; `none`: they are run as they are written",
+    )
     micro_batch_size: int | None = Field(
         default=None,
         ge=1,
@@ -248,6 +253,8 @@ def _leave_out_later_fields(payload: dict[str, Any]) -> None:
         del model["lin_cat_activation"]
     if loss["style_mixing"] == 0:
         del loss["style_mixing"]
+    if payload["training"]["compile"] == "none":
+        del payload["training"]["compile"]
 
 
 class RunSpec(Spec):

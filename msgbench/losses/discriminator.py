@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -18,16 +19,19 @@ from msgbench.config import LossSpec
 from msgbench.losses.adversarial import d_loss
 from msgbench.losses.penalties import (
     Discriminator,
+    ScoreGradients,
     by_enlarged_pixels,
     connected_inputs,
     drift,
-    gradient_norms,
-    input_gradients,
-    interpolate,
+    mixed,
     norm_penalty,
     norms_of,
     r1_penalty,
+    score_gradients,
 )
+
+# The adversarial term of scores [N] of reals and of fakes.
+AdversarialTerm = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def discriminator_loss(
     u: Tensor | None,
     spec: LossSpec,
     connected: Collection[int] | None = None,
-    adversarial: Callable[[Tensor, Tensor], Tensor] | None = None,
+    adversarial: AdversarialTerm | None = None,
     enlarged: int = 1,
 ) -> DiscriminatorLoss:
     """Loss of one discriminator step.
@@ -70,42 +74,98 @@ def discriminator_loss(
     The gradient penalty's weight is divided by target^2, as in ProGAN's code, so that the term keeps its size when
     the target is not 1.
     """
-    fakes = [fake.detach() for fake in fakes]
     if spec.penalty == "r1":
         reals = _r1_inputs(reals, spec)
+    outputs = discriminator_outputs(D, reals, fakes, u, spec, connected, enlarged)
+    return summed_up(outputs, spec, penalised_scales(reals, spec, connected), adversarial)
+
+
+class Outputs(NamedTuple):
+    """What D says of a batch: scores [N] of reals and fakes, and of the penalised gradients their norms [N, S].
+
+    `penalty` is unweighted; None without one.
+    """
+
+    real_scores: Tensor
+    fake_scores: Tensor
+    norms: Tensor
+    penalty: Tensor | None
+
+
+def discriminator_outputs(
+    D: Discriminator,
+    reals: Sequence[Tensor],
+    fakes: Sequence[Tensor],
+    u: Tensor | None,
+    spec: LossSpec,
+    connected: Collection[int] | None = None,
+    enlarged: int = 1,
+    score_gradients: ScoreGradients = score_gradients,
+) -> Outputs:
+    """All that costs time in `discriminator_loss`, whose arguments these are: the networks' passes and the penalty.
+
+    `score_gradients`: how scores and their gradients by the inputs are computed (penalties.py by autograd,
+    functional.py in the form that can be compiled).
+    """
+    fakes = [fake.detach() for fake in fakes]
+    if spec.penalty == "r1":
+        real_scores, gradients = score_gradients(D, reals, connected)
+        fake_scores = D(fakes)
+        gradients = [by_enlarged_pixels(gradient, enlarged) for gradient in gradients]
+        norms = norms_of([gradient.detach() for gradient in gradients])
+        return Outputs(real_scores, fake_scores, norms, r1_penalty(gradients))
     real_scores = D(reals)
     fake_scores = D(fakes)
+    if spec.penalty == "none":
+        return Outputs(real_scores, fake_scores, real_scores.new_empty(len(real_scores), 0), None)
+    assert u is not None, f"{spec.penalty} interpolates"
+    if spec.gp_norm == "top":
+        connected = reals[-1].shape[-1:]
+    _, gradients = score_gradients(D, mixed(reals, fakes, u), connected)
+    norms = by_enlarged_pixels(norms_of(gradients), enlarged)
+    penalty = norm_penalty(
+        norms,
+        spec.gp_target,
+        one_sided=spec.penalty == "one_sided",
+        joint=spec.gp_norm == "joint",
+    )
+    return Outputs(real_scores, fake_scores, norms, penalty)
+
+
+def penalised_scales(
+    reals: Sequence[Tensor], spec: LossSpec, connected: Collection[int] | None
+) -> tuple[int, ...]:
+    """Resolutions whose gradients the penalty looks at, lowest first."""
+    if spec.penalty == "none":
+        return ()
+    if spec.penalty != "r1" and spec.gp_norm == "top":
+        connected = reals[-1].shape[-1:]
+    return tuple(image.shape[-1] for image in connected_inputs(reals, connected))
+
+
+def summed_up(
+    outputs: Outputs,
+    spec: LossSpec,
+    penalised: tuple[int, ...],
+    adversarial: AdversarialTerm | None = None,
+) -> DiscriminatorLoss:
+    """The weighted terms of what D said, and their sum; `adversarial` as in `discriminator_loss`."""
+    real_scores, fake_scores, norms, penalty = outputs
     if adversarial is None:
         terms = {"adversarial": d_loss(spec.adversarial, real_scores, fake_scores)}
     else:
         terms = {"adversarial": adversarial(real_scores, fake_scores)}
-    norms = real_scores.new_empty(len(real_scores), 0)
-    if spec.penalty == "r1":
-        gradients = input_gradients(real_scores, connected_inputs(reals, connected))
-        gradients = [by_enlarged_pixels(gradient, enlarged) for gradient in gradients]
-        terms["r1"] = spec.r1_gamma / 2 * r1_penalty(gradients)
-        norms = norms_of([gradient.detach() for gradient in gradients])
-    elif spec.penalty != "none":
-        assert u is not None, f"{spec.penalty} interpolates"
-        if spec.gp_norm == "top":
-            connected = reals[-1].shape[-1:]
-        norms = gradient_norms(D, interpolate(reals, fakes, u), connected)
-        norms = by_enlarged_pixels(norms, enlarged)
-        penalty = norm_penalty(
-            norms,
-            spec.gp_target,
-            one_sided=spec.penalty == "one_sided",
-            joint=spec.gp_norm == "joint",
-        )
+    if penalty is not None and spec.penalty == "r1":
+        terms["r1"] = spec.r1_gamma / 2 * penalty
+    elif penalty is not None:
         terms["gradient_penalty"] = spec.gp_weight / spec.gp_target**2 * penalty
     if spec.drift_weight > 0:
         terms["drift"] = spec.drift_weight * drift(real_scores)
-    penalised = connected_inputs(reals, connected) if spec.penalty != "none" else []
     return DiscriminatorLoss(
         total=reduce(Tensor.add, terms.values()),
         terms=terms,
         gradient_norms=norms.detach(),
-        penalised=tuple(image.shape[-1] for image in penalised),
+        penalised=penalised,
         real_scores=real_scores.detach(),
         fake_scores=fake_scores.detach(),
     )

@@ -23,20 +23,33 @@ def functional_input_gradients(
     *,
     total: bool = False,
 ) -> list[Tensor]:
-    """d(sum of D(images)) / d image for every connected scale, differentiable by D's parameters.
+    """`functional_score_gradients` without the scores."""
+    return functional_score_gradients(D, images, connected, total=total)[1]
+
+
+def functional_score_gradients(
+    D: nn.Module,
+    images: Sequence[Tensor],
+    connected: Collection[int] | None = None,
+    *,
+    total: bool = False,
+) -> tuple[Tensor, list[Tensor]]:
+    """Scores [N], and d(sum of D(images)) / d image for every connected scale, differentiable by D's parameters.
 
     `images`: all scales, each [N, 3, R, R], lowest resolution first. `total`: as if the images were one pyramid,
     each pooled from the next higher.
     """
     state = {**dict(D.named_parameters()), **dict(D.named_buffers())}
 
-    def summed_scores(*inputs: Tensor) -> Tensor:
+    def summed_scores(*inputs: Tensor) -> tuple[Tensor, Tensor]:
         scores: Tensor = torch.func.functional_call(D, state, (list(inputs),))
-        return scores.sum()
+        return scores.sum(), scores
 
     every = tuple(range(len(images)))
-    gradients = list(torch.func.grad(summed_scores, every)(*(x.detach() for x in images)))
-    return connected_inputs(total_gradients(gradients) if total else gradients, connected)
+    found = torch.func.grad(summed_scores, every, has_aux=True)(*(x.detach() for x in images))
+    gradients, scores = list(found[0]), found[1]
+    chosen = connected_inputs(total_gradients(gradients) if total else gradients, connected)
+    return scores, chosen
 
 
 def total_gradients(partial: Sequence[Tensor]) -> list[Tensor]:

@@ -15,6 +15,11 @@ from torch import Tensor
 
 Discriminator = Callable[[Sequence[Tensor]], Tensor]
 
+# (D, images, connected) -> scores [N] and their sum's gradients by the connected images.
+ScoreGradients = Callable[
+    [Discriminator, Sequence[Tensor], Collection[int] | None], tuple[Tensor, list[Tensor]]
+]
+
 
 def interpolate(reals: Sequence[Tensor], fakes: Sequence[Tensor], u: Tensor) -> list[Tensor]:
     """x_hat_s = u * real_s + (1 - u) * fake_s at every scale s (WGAN-GP, algorithm 1, line 6).
@@ -23,6 +28,11 @@ def interpolate(reals: Sequence[Tensor], fakes: Sequence[Tensor], u: Tensor) -> 
     of its scales, so that x_hat is one image seen at several scales, or [N, S], one for each of the S scales.
     The results are leaves that require gradients: no scale is a function of another one.
     """
+    return [x_hat.requires_grad_() for x_hat in mixed(reals, fakes, u)]
+
+
+def mixed(reals: Sequence[Tensor], fakes: Sequence[Tensor], u: Tensor) -> list[Tensor]:
+    """`interpolate` without asking for gradients, as torch.func has it."""
     assert u.shape in ((len(reals[0]),), (len(reals[0]), len(reals))), (
         f"one u per sample (and scale), not {tuple(u.shape)}"
     )
@@ -31,7 +41,7 @@ def interpolate(reals: Sequence[Tensor], fakes: Sequence[Tensor], u: Tensor) -> 
         assert real.shape == fake.shape, f"{tuple(real.shape)} against {tuple(fake.shape)}"
         own = u if u.dim() == 1 else u[:, index]
         mix = own.to(real.dtype).view(-1, *[1] * (real.dim() - 1))
-        x_hats.append((mix * real + (1 - mix) * fake).detach().requires_grad_())
+        x_hats.append((mix * real + (1 - mix) * fake).detach())
     return x_hats
 
 
@@ -53,6 +63,15 @@ def input_gradients(scores: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
     an input that the scores do not depend on.
     """
     return list(torch.autograd.grad(scores.sum(), list(inputs), create_graph=True))
+
+
+def score_gradients(
+    D: Discriminator, images: Sequence[Tensor], connected: Collection[int] | None = None
+) -> tuple[Tensor, list[Tensor]]:
+    """Scores [N] of `images`, and `input_gradients` by those that D is connected to; plain images become leaves."""
+    images = [x if x.requires_grad else x.detach().requires_grad_() for x in images]
+    scores = D(images)
+    return scores, input_gradients(scores, connected_inputs(images, connected))
 
 
 def by_enlarged_pixels(gradients: Tensor, enlarged: int) -> Tensor:
@@ -80,7 +99,7 @@ def gradient_norms(
     D: Discriminator, x_hats: Sequence[Tensor], connected: Collection[int] | None = None
 ) -> Tensor:
     """||d(sum of scores) / d x_hat_s||_2 of every sample and connected scale: [N, S], differentiable."""
-    return norms_of(input_gradients(D(x_hats), connected_inputs(x_hats, connected)))
+    return norms_of(score_gradients(D, x_hats, connected)[1])
 
 
 def norm_penalty(

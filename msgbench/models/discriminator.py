@@ -167,7 +167,8 @@ class GrowingDiscriminator(Grows):
         for resolution in highest_first:
             a = self.blocks[str(resolution)](a)
             if resolution == highest_first[0] and fade_of(self.lod) > 0:
-                a = torch.lerp(a, self._entered(F.avg_pool2d(image, 2)), fade_of(self.lod))
+                smaller = self._entered(F.avg_pool2d(image, 2))
+                a = torch.lerp(a, smaller, self.fade_for(a.dtype))
         return widened(a)
 
     def _entered(self, image: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class MultiScaleGenerator(Grows):
         image = self._image(top, a_top)
         if fade_of(self.lod) > 0:
             assert a_below is not None, "the first resolution is not faded in"
-            image = faded(image, self._image(below, a_below), self.lod)
+            image = faded(image, self._image(below, a_below), self.fade_for(image.dtype))
         return [image]
 
     def _image(self, resolution: int, a: Tensor) -> Tensor:

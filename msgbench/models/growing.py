@@ -29,6 +29,23 @@ class Grows(nn.Module):
 
     scales: tuple[int, ...]
     lod: float | None
+    # The share of the smaller resolution as a number on the device (`fade_as_number`); None: by `lod`.
+    fade_number: Tensor | None = None
+
+    def fade_for(self, dtype: torch.dtype) -> float | Tensor:
+        """Share of the smaller resolution now, for a mix in `dtype`."""
+        assert self.lod is not None
+        return fade_of(self.lod) if self.fade_number is None else self.fade_number.to(dtype)
+
+
+def fade_as_number(network: nn.Module) -> None:
+    """Have a growing `network` keep the share of a fade on its device, where it changes without another function.
+
+    Its `lod` is then that of the middle of a fade as long as one goes on. Others are left as they are.
+    """
+    if isinstance(network, Grows) and network.lod is not None:
+        device = next(network.parameters()).device
+        network.fade_number = torch.tensor(fade_of(network.lod), device=device)
 
 
 def set_lod(network: nn.Module, lod: float) -> None:
@@ -40,10 +57,13 @@ def set_lod(network: nn.Module, lod: float) -> None:
         raise ValueError(f"{type(network).__name__} works at all scales at once: it has no lod")
     if not 0 <= lod <= len(network.scales) - 1:
         raise ValueError(f"lod {lod:g} is not allowed; allowed: 0 to {len(network.scales) - 1}")
+    if network.fade_number is not None:
+        network.fade_number.fill_(fade_of(lod))
+        lod = math.floor(lod) + (0.5 if fade_of(lod) > 0 else 0.0)
     network.lod = lod
 
 
-def faded(image: Tensor, smaller: Tensor, lod: float) -> Tensor:
-    """`image` [N, C, R, R] with its share of `smaller` [N, C, R/2, R/2], enlarged by repeating pixels."""
+def faded(image: Tensor, smaller: Tensor, fade: float | Tensor) -> Tensor:
+    """`image` [N, C, R, R] with the share `fade` of `smaller` [N, C, R/2, R/2], enlarged by repeating pixels."""
     enlarged = F.interpolate(smaller, scale_factor=2, mode="nearest")
-    return torch.lerp(image, enlarged, fade_of(lod))
+    return torch.lerp(image, enlarged, fade)

@@ -151,8 +151,8 @@ class StyleMixing:
 
     z: Tensor
     """The other latents [N, latent_size]."""
-    cutoff: int
-    """The first layer that follows them, from 1 to the number of layers less 1."""
+    cutoff: int | Tensor
+    """The first layer that follows them, from 1 to the number of layers less 1; a tensor [] where it is compiled."""
 
 
 class StyleGANGenerator(MultiScaleGenerator):
@@ -191,8 +191,14 @@ class StyleGANGenerator(MultiScaleGenerator):
         ws = self.broadcast(w)
         if mixing is not None:
             other = self.broadcast(self.mapping(mixing.z))
-            ws = torch.cat([ws[:, : mixing.cutoff], other[:, mixing.cutoff :]], dim=1)
+            ws = self._mixed(ws, other, mixing.cutoff)
         return self.synthesise(ws, noise)
+
+    def _mixed(self, ws: Tensor, other: Tensor, cutoff: int | Tensor) -> Tensor:
+        if isinstance(cutoff, int):
+            return torch.cat([ws[:, :cutoff], other[:, cutoff:]], dim=1)
+        layers = torch.arange(self.num_layers, device=ws.device).view(1, -1, 1)
+        return torch.where(layers < cutoff, ws, other)
 
     def broadcast(self, w: Tensor) -> Tensor:
         """w [N, latent] -> ws [N, num_layers, latent], the same for every layer."""

@@ -44,11 +44,25 @@ class Ledger:
         if processes > 1:
             self.attempts[-1]["processes"] = processes
 
-    def note(self, cur_nimg: int, ended: str | None = None) -> None:
-        """Bring the present attempt up to date; `ended` is "finished" or the signal's name at its end."""
+    def note(
+        self, cur_nimg: int, ended: str | None = None, energy_joule: float | None = None
+    ) -> None:
+        """Bring the present attempt up to date; `ended` is "finished" or the signal's name at its end.
+
+        `energy_joule` is what all its GPUs have taken so far; None where nothing measured it.
+        """
         self.attempts[-1].update(
             end_nimg=cur_nimg, seconds=round(time.monotonic() - self._began, 3), ended=ended
         )
+        if energy_joule is not None:
+            self.attempts[-1]["energy_joule"] = energy_joule
+
+    @property
+    def energy_joule(self) -> float | None:
+        """What the GPUs of all attempts have taken; None when one has not measured it."""
+        known = [attempt.get("energy_joule") for attempt in self.attempts]
+        found = [float(value) for value in known if value is not None]
+        return round(sum(found), 3) if found and len(found) == len(known) else None
 
     @property
     def seconds(self) -> float:

@@ -8,6 +8,7 @@ all randomness is derived from (seed, cur_nimg) and the state holds everything e
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from msgbench.data.pyramid import growing_reals, real_pyramid
 from msgbench.data.sampler import batch_indices, load_batch, mirror_flags
 from msgbench.data.store import Store
 from msgbench.device import choose_device, device_name, make_reproducible, peak_memory_mb
+from msgbench.energy import EnergyMeter
 from msgbench.errors import StoppedBySignal, TrainingError
 from msgbench.layout import GRIDS, SNAPSHOTS, STATES, TRAIN_JSON, snapshot_file
 from msgbench.locks import FolderLock
@@ -108,6 +110,8 @@ class _Training:
             self.nets.load_state_dict(state["networks"])
             self._say(f"goes on from {nimg_to_kimg(state['cur_nimg']):g} kimg")
         self.nets.require_equal(world)
+        if self.spec.compile != "none":
+            self._compile()
         self.cur_nimg: int = state.get("cur_nimg", 0)
         # Of a growing training: the phase, and what the optimizers' moments belong to.
         self.phase = self.schedule.at(self.cur_nimg)
@@ -118,6 +122,19 @@ class _Training:
         self.unread = Unread(run, world)
         self._data_seconds, self._data_since = 0.0, time.perf_counter()
         self._note = ""
+
+    def _compile(self) -> None:
+        """Have the steps run compiled functions; where there is no compiler, say so and go on without."""
+        from msgbench.training.compiled import Compiled, why_not
+
+        why = why_not(self.device)
+        if any(self.world.most([bool(why)])):
+            self._say(
+                f"training.compile {self.spec.compile}: nothing can be compiled here "
+                f"({why or 'on another machine'}); the training goes on without, slower and with other rounding"
+            )
+        else:
+            self.nets.compiled = Compiled(self.nets.G, self.nets.D, self.run)
 
     def _load_state(self) -> dict[str, Any]:
         """The newest whole state, empty without one; the first process reads it, for all."""
@@ -147,6 +164,7 @@ class _Training:
         spec, total = self.spec, self.schedule.total_nimg
         gpus = self.world.size * (self.device.type == "cuda")
         self.ledger.begin(self.cur_nimg, device_name(self.device), gpus, self.world.size)
+        self.meter = EnergyMeter(self.device)
         with (
             StatsWriter(self.run_dir, self.cur_nimg, self.world.is_first) as self.stats,
             Progress(
@@ -329,10 +347,17 @@ class _Training:
         save_snapshot(self.run_dir / file, self.nets.G_ema, meta)
         self.ledger.add_snapshot(file, self.cur_nimg, sha256_file(self.run_dir / file))
 
+    def _energy(self) -> float | None:
+        """What the GPUs of all processes have taken in this attempt; None where one has no counter."""
+        own = self.meter.joule()
+        told = torch.tensor([math.nan if own is None else own], dtype=torch.float64)
+        total = float(self.world.gather(told.to(self.device)).sum())
+        return None if math.isnan(total) else round(total, 3)
+
     def _save_state(self, ended: str | None = None) -> None:
         self._read()
         self.nets.require_equal(self.world)
-        self.ledger.note(self.cur_nimg, ended)
+        self.ledger.note(self.cur_nimg, ended, self._energy())
         if not self.world.is_first:
             return
         self.stats.sync()
@@ -378,7 +403,8 @@ class _Training:
             "images_per_second": round(self.cur_nimg / max(ledger.seconds, 1e-3), 3),
             "peak_memory_mb": round(peak_memory_mb(self.device), 1),
             **ledger.to_json(),
-            "provenance": provenance(device_name(self.device), ledger.seconds),
+            "provenance": provenance(device_name(self.device), ledger.seconds)
+            | {"energy_joule": ledger.energy_joule},
         }
         if self.world.is_first:
             write_json(self.run_dir / TRAIN_JSON, content)

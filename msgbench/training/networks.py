@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -19,6 +19,9 @@ from msgbench.seeding import derive_seed
 from msgbench.training.optimizers import make_optimizer
 from msgbench.training.world import World
 
+if TYPE_CHECKING:
+    from msgbench.training.compiled import Compiled
+
 
 @dataclass
 class Networks:
@@ -29,6 +32,8 @@ class Networks:
     G_ema: nn.Module
     opt_G: torch.optim.Optimizer
     opt_D: torch.optim.Optimizer
+    compiled: Compiled | None = None
+    """What steps run in place of the networks themselves, where the spec says `compile` and a compiler is there."""
 
     @classmethod
     def build(cls, run: RunSpec, device: torch.device, plain: bool = False) -> Networks:

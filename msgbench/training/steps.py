@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from msgbench.config import RunSpec
 from msgbench.data.pyramid import real_pyramid
 from msgbench.losses.adversarial import d_loss, g_loss
-from msgbench.losses.discriminator import discriminator_loss
+from msgbench.losses.discriminator import AdversarialTerm, DiscriminatorLoss, discriminator_loss
 from msgbench.training.draws import GeneratorInputs, generator_inputs, mixing
 from msgbench.training.networks import Networks
 from msgbench.training.reports import StepReport
@@ -52,18 +52,9 @@ def discriminator_step(
     report = None
     for index, part in enumerate(parts):
         with torch.no_grad(), buffers.part(index):
-            fakes = inputs.of(part).generate(nets.G)
-        shown = penalty_inputs(own[index], run)
-        loss = discriminator_loss(
-            nets.D,
-            shown,
-            fakes,
-            u if u is None else part.of(u),
-            run.spec.loss,
-            connected_scales(nets.D),
-            None if whole is None else whole.of(index),
-            enlarged(shown, run),
-        )
+            fakes = generate(nets, inputs.of(part))
+        term = None if whole is None else whole.of(index)
+        loss = _loss(nets, own[index], fakes, None if u is None else part.of(u), run, term)
         _weighted(loss.total, part).backward()
         report = _joined(report, StepReport.of_discriminator(loss, fakes), part)
     buffers.finish()
@@ -121,9 +112,8 @@ def generator_gradients(
         report = None
         for index, part in enumerate(parts):
             with buffers.part(index):
-                fakes = inputs.of(part).generate(nets.G)
-            real_scores = nets.D(own[index]) if spec.relativistic else None
-            fake_scores = nets.D(fakes)
+                fakes, fake_scores = _fooled(nets, inputs.of(part))
+            real_scores = score(nets, own[index]) if spec.relativistic else None
             if whole is None:
                 loss = g_loss(spec.adversarial, fake_scores, real_scores)
             else:
@@ -204,11 +194,49 @@ def _scores_first(
     found = []
     buffers = [buffer.clone() for buffer in nets.G.buffers()]
     for index, part in enumerate(parts):
-        fakes = inputs.of(part).generate(nets.G)
-        found.append(Scores(nets.D(reals[index]), nets.D(fakes)))
+        fakes = generate(nets, inputs.of(part))
+        found.append(Scores(score(nets, reals[index]), score(nets, fakes)))
     for buffer, before in zip(nets.G.buffers(), buffers, strict=True):
         buffer.copy_(before)
     return found
+
+
+def generate(nets: Networks, inputs: GeneratorInputs) -> list[Tensor]:
+    """Images of the training generator, lowest resolution first."""
+    return inputs.generate(nets.G) if nets.compiled is None else nets.compiled.generate(inputs)
+
+
+def score(nets: Networks, images: Sequence[Tensor]) -> Tensor:
+    """Scores [N] of `images`."""
+    scores: Tensor = nets.D(images) if nets.compiled is None else nets.compiled.score(images)
+    return scores
+
+
+def _fooled(nets: Networks, inputs: GeneratorInputs) -> tuple[list[Tensor], Tensor]:
+    """Images of the training generator, and their scores."""
+    if nets.compiled is not None:
+        return nets.compiled.fool(inputs)
+    fakes = inputs.generate(nets.G)
+    return fakes, nets.D(fakes)
+
+
+def _loss(
+    nets: Networks,
+    reals: Sequence[Tensor],
+    fakes: Sequence[Tensor],
+    u: Tensor | None,
+    run: RunSpec,
+    term: AdversarialTerm | None,
+) -> DiscriminatorLoss:
+    connected = connected_scales(nets.D)
+    if nets.compiled is not None:
+        return nets.compiled.discriminator_loss(
+            reals, fakes, u, connected, term, enlarged(reals, run)
+        )
+    shown = penalty_inputs(reals, run)
+    return discriminator_loss(
+        nets.D, shown, fakes, u, run.spec.loss, connected, term, enlarged(shown, run)
+    )
 
 
 def _weighted(loss: Tensor, part: Part) -> Tensor:

@@ -7,18 +7,16 @@ gradients; a part then goes back through its own scores with these derivatives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from msgbench.losses.discriminator import AdversarialTerm
 from msgbench.training.share import Part
 from msgbench.training.world import World
-
-# Of scores of reals [N] and of fakes [N].
-AdversarialTerm = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)

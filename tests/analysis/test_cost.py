@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -312,6 +313,30 @@ def test_shared_disk_counts_a_dataset_once(make_tree):
     assert shared_disk(tree.benchmark, tree.layout, [FIRST, SECOND]) == one
     # 50,000 images and labels, Inception features, and for FID mean, covariance and its root in float64.
     assert one.final == 50_000 * 3073 + 50_000 * 2048 * 4 + 8 * (2 * 2048**2 + 2048)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "images"),
+    [
+        ("flowers", {}, 8_189),
+        ("indian-celebs", {}, 3_000),
+        ("bedrooms", {}, 3_033_042),
+        ("flowers", {"num_images": 100}, 100),
+        ("flowers", {"source": "folder", "path": "/mine"}, 0),  # nobody has counted them
+    ],
+)
+def test_disk_of_a_store_that_is_not_prepared(tmp_path, name, layer, images):
+    benchmark = load_benchmark(
+        ROOT / "config.yaml", {"tier": "paper", "datasets": {name: {"resolution": 64, **layer}}}
+    )
+    experiment = f"{name}-msg-progan"
+    spec = benchmark.experiment(experiment)
+    bare = spec.model_copy(
+        update={"evaluation": spec.evaluation.model_copy(update={"protocols": ("is50k",)})}
+    )
+    benchmark = replace(benchmark, experiments={experiment: bare})
+    disk = shared_disk(benchmark, Layout(tmp_path, "paper"), [experiment])
+    assert disk.final == images * (64 * 64 * 3 + 1)
 
 
 # -- the bill

@@ -33,7 +33,7 @@ _STATS_BYTES, _RECORD_BYTES = 1_000, 3_500
 
 # Features of the layer that FID and KID use.
 _FEATURES = {INCEPTION: 2048, VGG16: 4096, SMALL: 128}
-# Images of sources that are no collections of photographs, where the spec does not say how many are used.
+# Images of sources that publish no number of photographs, where the spec does not say how many are used.
 _PUBLISHED_IMAGES = {
     ("cifar10", "train"): 50_000,
     ("cifar10", "test"): 10_000,
@@ -126,13 +126,17 @@ def shared_disk(benchmark: Benchmark, layout: Layout, experiments: list[str]) ->
 
 
 def _store(dataset: DatasetSpec, layout: Layout) -> tuple[int, int]:
-    """(images, bytes) of a dataset's store: as prepared, else as its source is published."""
+    """(images, bytes) of a dataset's store: as prepared, else as its source is published.
+
+    Nothing for images of yours that were not prepared yet: nobody has counted them.
+    """
     path = layout.dataset_dir(dataset.name, dataset.fingerprint) / MANIFEST_JSON
     if path.is_file():
         manifest = Manifest.read(path)
         return manifest.count, sum(fact.bytes for fact in manifest.files)
     published = _PUBLISHED_IMAGES.get((dataset.source, dataset.split))
     if dataset.source in PUBLISHED:
-        published = PUBLISHED[dataset.source].counts.get(dataset.split)
-    count = min(n for n in (dataset.num_images, dataset.drawn, published) if n is not None)
+        published = PUBLISHED[dataset.source].counts.get(dataset.split, published)
+    stated = [n for n in (dataset.num_images, dataset.drawn, published) if n is not None]
+    count = min(stated, default=0)
     return count, count * (dataset.resolution**2 * RGB_CHANNELS + 1)
