@@ -275,7 +275,9 @@ def test_prints(tab, report, tmp_path):
     page.emulate_media(media="print")
     assert page.locator("nav").is_hidden()
     assert page.locator("label.filter").is_hidden()
-    assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+    )
     made = page.pdf(format="A4")
     assert made.startswith(b"%PDF")
     assert len(made) > 50_000
