@@ -539,6 +539,31 @@ RunName = Annotated[
 
 
 @app.command()
+def export(
+    run: RunName,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write; default: exports/ beside the tier's runs."),
+    ] = None,
+    snapshot: Annotated[
+        str, typer.Option(help="best, final, or the images shown at a snapshot.")
+    ] = "best",
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Write a run's generator as safetensors, with a loader in plain torch and a model card."""
+    from msgbench.console import log_to, say
+    from msgbench.export import default_folder, export_run
+    from msgbench.status import find_run
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    folder = find_run(benchmark, _layout(benchmark), run).folder
+    say(f"export: {export_run(benchmark, folder, snapshot, out or default_folder(folder))}")
+
+
+@app.command()
 def status(
     json_: Annotated[bool, typer.Option("--json", help="Everything, for machines.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
