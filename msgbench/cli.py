@@ -283,16 +283,35 @@ def figure(
 
 @app.command()
 def report(
-    config: ConfigOption = DEFAULT_CONFIG, set_: SetOption = None, log: LogOption = None
+    zip_: Annotated[
+        Path | None,
+        typer.Option("--zip", help="Also pack the tier's results for a reviewer into this file."),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
 ) -> None:
-    """Write the page that a reviewer opens."""
-    from msgbench.analysis.report import make_report
+    """Write the pages that a reviewer opens."""
+    from msgbench.analysis.report import make_report, zip_results
     from msgbench.console import log_to, say
 
     log_to(log)
     benchmark = _benchmark(config, set_)
     layout = _layout(benchmark)
+    if zip_ is not None and zip_.suffix.lower() != ".zip":
+        raise ConfigError(f"--zip: {str(zip_)!r} is not allowed; allowed: a file name with .zip")
     say(f"report: {make_report(benchmark, layout)}")
+    if zip_ is not None:
+        count = zip_results(layout, zip_)
+        bound = [
+            d.name for d in benchmark.datasets.values() if d.accept_terms and not d.is_stand_in
+        ]
+        say(f"report: {count} files in {zip_}, without images, snapshots and states")
+        if bound:
+            say(
+                f"report: it shows small pictures of {', '.join(bound)}, whose terms of use you accepted: pass it on "
+                "as they allow"
+            )
 
 
 @app.command()

@@ -25,7 +25,12 @@ rule table:
     input:
         lambda wildcards: measured_for(wildcards.table),
     output:
-        layout.table_csv("{table}"),
+        report(
+            layout.table_csv("{table}"),
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
     log:
         layout.log("table-{table}"),
     conda:
@@ -45,7 +50,12 @@ rule table:
 # Tables 6 and 7 are the networks themselves: they need no run.
 rule layer_table:
     output:
-        layout.table_csv("{layer_table}"),
+        report(
+            layout.table_csv("{layer_table}"),
+            caption="../report/layer_table.rst",
+            category="Tables",
+            labels={"table": "{layer_table}"},
+        ),
         layout.table_md("{layer_table}"),
     log:
         layout.log("table-{layer_table}"),
@@ -74,7 +84,12 @@ for name in OWN_TABLES:
                 else []
             ),
         output:
-            layout.table_csv(name),
+            report(
+                layout.table_csv(name),
+                caption="../report/own_table.rst",
+                category="Tables",
+                labels={"table": name},
+            ),
         log:
             layout.log(f"table-{name}"),
         conda:
@@ -127,6 +142,12 @@ rule claims:
         [file for table in benchmark.tables_of_all() for file in measured_for(table)],
     output:
         layout.claims_json,
+        report(
+            layout.claims_json.with_suffix(".csv"),
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"claims": "all"},
+        ),
     log:
         layout.log("claims"),
     conda:
@@ -152,6 +173,13 @@ rule report:
         MADE_BY["figures"][0],
     output:
         layout.report_html,
+        report(
+            directory(layout.report_figures),
+            patterns=["{name}.png"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{name}"},
+        ),
     log:
         layout.log("report"),
     conda:

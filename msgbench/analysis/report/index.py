@@ -182,7 +182,10 @@ def index_of(
             page.parent,
         ),
         figures=figures_in(
-            layout.figure("x").parent, figures_of(benchmark, benchmark.tables_of_all()), page.parent
+            layout.figure("x").parent,
+            figures_of(benchmark, benchmark.tables_of_all()),
+            page.parent,
+            layout.report_figures,
         ),
         claims=claims,
         claim_verdicts=counted_verdicts(claims),
