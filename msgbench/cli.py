@@ -319,7 +319,7 @@ def bench(
     what: Annotated[
         str,
         typer.Argument(
-            help="training (steps), metrics (scores from made-up features), or results."
+            help="training (steps), processes (that share a step), metrics (scores from made-up features), or results."
         ),
     ] = "training",
     method: Annotated[str, typer.Option(help="Name under `methods`.")] = "msg-progan",
@@ -333,6 +333,18 @@ def bench(
     width: Annotated[float, typer.Option(help="Width multiplier; 1 = as published.")] = 1.0,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     rounds: Annotated[int, typer.Option(help="Timed rounds; the median counts.")] = 3,
+    processes: Annotated[
+        int, typer.Option(help="Of `processes`: how many share a step, against one.")
+    ] = 2,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Each precision compiled, too.")
+    ] = False,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            help="A checkout of the authors' BMSG-GAN to time, too; with --method msg-gan-v1."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for bench.csv and bench.md; default: print only.")
     ] = None,
@@ -345,8 +357,9 @@ def bench(
     from msgbench.console import log_to
 
     log_to(log)
-    if what not in ("training", "metrics", "results"):
-        raise ConfigError(f"bench: {what!r} is not allowed; allowed: training, metrics, results")
+    allowed = ("training", "processes", "metrics", "results")
+    if what not in allowed:
+        raise ConfigError(f"bench: {what!r} is not allowed; allowed: {', '.join(allowed)}")
     if what == "results":
         from msgbench.bench_results import bench_results
 
@@ -360,8 +373,16 @@ def bench(
             typer.echo(line)
         return
     benchmark = _benchmark(config, [*(set_ or ()), "tier=paper"])
-    from msgbench.bench import run_bench
+    from msgbench.bench import bench_run, run_bench
 
+    if what == "processes":
+        from msgbench.bench_processes import bench_processes
+
+        side, chosen = (resolution or [32])[0], (precision or ["float32"])[0]
+        run = bench_run(benchmark, method, side, chosen, batch_size, width)
+        for line in bench_processes(run, processes, rounds, out):
+            typer.echo(line)
+        return
     for line in run_bench(
         benchmark,
         method,
@@ -373,6 +394,8 @@ def bench(
         rounds=rounds,
         device=known_device(device),
         out=out,
+        compiled=compiled,
+        beside=beside,
     ):
         typer.echo(line)
 
