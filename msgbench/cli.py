@@ -288,16 +288,35 @@ def figure(
 
 @app.command()
 def report(
-    config: ConfigOption = DEFAULT_CONFIG, set_: SetOption = None, log: LogOption = None
+    zip_: Annotated[
+        Path | None,
+        typer.Option("--zip", help="Also pack the tier's results for a reviewer into this file."),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
 ) -> None:
-    """Write the page that a reviewer opens."""
-    from msgbench.analysis.report import make_report
+    """Write the pages that a reviewer opens."""
+    from msgbench.analysis.report import make_report, zip_results
     from msgbench.console import log_to, say
 
     log_to(log)
     benchmark = _benchmark(config, set_)
     layout = _layout(benchmark)
+    if zip_ is not None and zip_.suffix.lower() != ".zip":
+        raise ConfigError(f"--zip: {str(zip_)!r} is not allowed; allowed: a file name with .zip")
     say(f"report: {make_report(benchmark, layout)}")
+    if zip_ is not None:
+        count = zip_results(layout, zip_)
+        bound = [
+            d.name for d in benchmark.datasets.values() if d.accept_terms and not d.is_stand_in
+        ]
+        say(f"report: {count} files in {zip_}, without images, snapshots and states")
+        if bound:
+            say(
+                f"report: it shows small pictures of {', '.join(bound)}, whose terms of use you accepted: pass it on "
+                "as they allow"
+            )
 
 
 @app.command()
@@ -564,6 +583,31 @@ RunName = Annotated[
         help="An experiment, experiment/seed, a run directory, or the start of a fingerprint.",
     ),
 ]
+
+
+@app.command()
+def export(
+    run: RunName,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write; default: exports/ beside the tier's runs."),
+    ] = None,
+    snapshot: Annotated[
+        str, typer.Option(help="best, final, or the images shown at a snapshot.")
+    ] = "best",
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Write a run's generator as safetensors, with a loader in plain torch and a model card."""
+    from msgbench.console import log_to, say
+    from msgbench.export import default_folder, export_run
+    from msgbench.status import find_run
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    folder = find_run(benchmark, _layout(benchmark), run).folder
+    say(f"export: {export_run(benchmark, folder, snapshot, out or default_folder(folder))}")
 
 
 @app.command()
