@@ -358,7 +358,7 @@ def bench(
     device: DeviceOption = "auto",
     log: LogOption = None,
 ) -> None:
-    """Time training steps beside a plain eager float32 one: images/s, FLOP/s, ratios; or scores; or tables, claims."""
+    """Time training steps beside a plain eager float32 one; or the scores; or what is made from records."""
     from msgbench.console import log_to
 
     log_to(log)
