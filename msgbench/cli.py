@@ -20,7 +20,7 @@ from msgbench.cli_options import DeviceOption, LogOption, known_device, known_th
 from msgbench.errors import ConfigError, MsgbenchError, StoppedBySignal
 
 if TYPE_CHECKING:
-    from msgbench.config import Benchmark
+    from msgbench.config import Benchmark, DatasetSpec
     from msgbench.data.sources.base import Split
     from msgbench.layout import Layout
 
@@ -736,6 +736,73 @@ def data_bench(
             raise ConfigError(f"{key}: {value} is not allowed; allowed: a whole number from 1")
     for line in bench_lines(images, numbers, rounds):
         typer.echo(line)
+
+
+@data_app.command("check-faces")
+def data_check_faces(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="Photographs of people.")],
+    not_faces: Annotated[
+        Path | None, typer.Option(help="Photographs without any face; none may be kept.")
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(help="Name under `datasets`, whose detector and thresholds are checked.")
+    ] = "indian-celebs",
+    workers: Annotated[int | None, typer.Option(help="Processes; default: all cores.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+) -> None:
+    """Spoil copies of photographs in every way and say whether each is left out for the right reason."""
+    from msgbench.data.faces.check_faces import check_faces
+    from msgbench.data.pool import cores
+
+    spec = _of_faces(config, set_, dataset, source)
+    for line in check_faces(spec, not_faces, workers or cores()):
+        typer.echo(line)
+
+
+@data_app.command("bench-faces")
+def data_bench_faces(
+    source: Annotated[
+        Path | None, typer.Option(help="Photographs of people; default: drawn ones.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="How many photographs.")] = 400,
+    workers: Annotated[
+        list[int] | None, typer.Option(help="Numbers of processes. Repeatable; default: 1 and 2.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds, which take turns; the fastest counts.")] = 3,
+    dataset: Annotated[
+        str, typer.Option(help="Name under `datasets`, whose detector is timed.")
+    ] = "indian-celebs",
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+) -> None:
+    """Time the finding of faces by one process and by several."""
+    from msgbench.data.faces.bench_faces import bench_faces
+
+    numbers = workers or [1, 2]
+    for key, value in (("--images", images), ("--rounds", rounds), ("--workers", min(numbers))):
+        if value < 1:
+            raise ConfigError(f"{key}: {value} is not allowed; allowed: a whole number from 1")
+    spec = _of_faces(config, set_, dataset, source)
+    for line in bench_faces(spec, images, numbers, rounds):
+        typer.echo(line)
+
+
+def _of_faces(
+    config: Path, assignments: list[str] | None, name: str, source: Path | None
+) -> DatasetSpec:
+    """A dataset of photographs of people at `source`; None: as it is drawn. Raises ConfigError for any other one."""
+    from msgbench.config import load_dataset
+    from msgbench.config.dataset import WITH_FACES
+
+    path = json.dumps(["datasets", name, "path"])
+    given = [] if source is None else [f"{path}={json.dumps(str(source))}"]
+    spec = load_dataset(config, name, [*(assignments or ()), *given])
+    if spec.source not in WITH_FACES:
+        raise ConfigError(
+            f"datasets.{name}.source: is {spec.source}; allowed here: {', '.join(WITH_FACES)}"
+        )
+    return spec
 
 
 @app.command()
