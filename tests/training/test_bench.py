@@ -211,6 +211,7 @@ def test_two_processes_are_timed_against_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of itself
 def test_compiled_steps_are_timed(tmp_path: Path) -> None:
     benchmark = load_benchmark(ROOT / "config.yaml", {"tier": "paper"})
     run_bench(

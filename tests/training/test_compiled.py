@@ -22,6 +22,9 @@ from .conftest import MakeRun, tiny_run
 from .test_loop import command
 from .test_sharing import in_float64 as in_float64
 
+# What torch's compiler says of its own parts.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 # Traced and derived as torch.compile does it, computed by the kernels of eager mode.
 TRACED = "aot_eager"
 
