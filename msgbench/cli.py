@@ -264,21 +264,26 @@ def claims(
 
 @app.command()
 def figure(
-    names: Annotated[list[str], typer.Argument(help="Names of figures.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names of figures; without any: those of `all`.")
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     log: LogOption = None,
 ) -> None:
-    """Draw figures, and write the plotted numbers beside each."""
-    from msgbench.analysis.figures import make_figure
+    """Draw figures as PNG and SVG, and write the plotted numbers beside each."""
+    from msgbench.analysis import figures_of_all
+    from msgbench.analysis.figures import make_figures, write_list
     from msgbench.console import log_to, say
 
     log_to(log)
     benchmark = _benchmark(config, set_)
     layout = _layout(benchmark)
-    for name in names:
-        make_figure(benchmark, layout, name, layout.figure(name))
-        say(f"{name}: {layout.figure(name)}")
+    written = make_figures(benchmark, layout, names or figures_of_all(benchmark))
+    for path in written:
+        say(f"{path.stem}: {path}")
+    if not names:
+        say(f"figures: {write_list(layout, written)}")
 
 
 @app.command()
@@ -680,8 +685,9 @@ def unlock(
 
 @app.command("left-out")
 def left_out(
-    tables: Annotated[
-        list[str] | None, typer.Argument(help="Names under `tables`; without any: those of `all`.")
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names under `tables` and `figures`; without any: those of `all`."),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
@@ -692,7 +698,7 @@ def left_out(
 
     log_to(log)
     benchmark = _benchmark(config, set_)
-    sentences = benchmark.left_out_sentences(tables or None)
+    sentences = benchmark.left_out_sentences(names or None)
     if sentences and not benchmark.allow_missing:
         raise ConfigError(
             f"{'; '.join(sentences)}. Everything else is made; allow_missing: true accepts what is missing"

@@ -178,8 +178,18 @@ class Layout:
         return self.table_csv(table).with_suffix(".md")
 
     def figure(self, figure: str, suffix: str = "png") -> Path:
-        """A figure; the plotted numbers stand beside it with suffix `csv`."""
+        """A figure; as `svg` and, moving, `webp`, the plotted numbers as `csv`, what it is as `json`."""
         return self.root / "figures" / f"{figure}.{suffix}"
+
+    @property
+    def figures_json(self) -> Path:
+        """Which figures the target `all` made."""
+        return self.root / "figures" / "all" / "figures.json"
+
+    @property
+    def pictures_json(self) -> Path:
+        """Which picture sets were drawn for the figures of the target `all`."""
+        return self.root / "figures" / "all" / "pictures.json"
 
     @property
     def claims_json(self) -> Path:

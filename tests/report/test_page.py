@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from msgbench.analysis import FIRST_TRAINING, figures_of
-from msgbench.analysis.figures import make_figure
+from msgbench.analysis.figures import make_figures
 from msgbench.analysis.report import make_report
 from msgbench.analysis.scale import counted
 from msgbench.analysis.table_forms import make_table
@@ -32,8 +32,7 @@ def everything(tree) -> Page:
     layout = tree.layout
     for name in tree.benchmark.tables:
         make_table(tree.benchmark, layout, name, layout.table_csv(name))
-    for name in figures_of(tree.benchmark):
-        make_figure(tree.benchmark, layout, name, layout.figure(name))
+    make_figures(tree.benchmark, layout, figures_of(tree.benchmark))
     return page(tree)
 
 
