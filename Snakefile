@@ -3,6 +3,7 @@
 #
 #   snakemake --cores 2 all          everything of the tier in config.yaml
 #   snakemake --cores 2 table3       one table (any name under `tables`), and what it needs
+#   snakemake --cores 2 figure6      one figure (any name under `figures`), and what it needs
 #   snakemake --cores 2 EXPERIMENT   one experiment (any name under `experiments`), trained and measured
 #   snakemake --profile slurm all    the same, its heavy work as Slurm jobs (docs/slurm.md)
 #   snakemake -n all                 what would be done
@@ -10,6 +11,9 @@
 from snakemake.utils import min_version
 
 min_version("9.20")
+
+
+report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
@@ -38,7 +42,7 @@ rule all:
                 layout.report_html,
                 layout.claims_json,
                 *MADE_BY["tables"][0],
-                *MADE_BY["figures"][0],
+                str(layout.figures_json),
                 *layer_tables(),
             ],
         ),

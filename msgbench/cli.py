@@ -264,35 +264,59 @@ def claims(
 
 @app.command()
 def figure(
-    names: Annotated[list[str], typer.Argument(help="Names of figures.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names of figures; without any: those of `all`.")
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     log: LogOption = None,
 ) -> None:
-    """Draw figures, and write the plotted numbers beside each."""
-    from msgbench.analysis.figures import make_figure
+    """Draw figures as PNG and SVG, and write the plotted numbers beside each."""
+    from msgbench.analysis import figures_of_all
+    from msgbench.analysis.figures import make_figures, write_list
     from msgbench.console import log_to, say
 
     log_to(log)
     benchmark = _benchmark(config, set_)
     layout = _layout(benchmark)
-    for name in names:
-        make_figure(benchmark, layout, name, layout.figure(name))
-        say(f"{name}: {layout.figure(name)}")
+    written = make_figures(benchmark, layout, names or figures_of_all(benchmark))
+    for path in written:
+        say(f"{path.stem}: {path}")
+    if not names:
+        say(f"figures: {write_list(layout, written)}")
 
 
 @app.command()
 def report(
-    config: ConfigOption = DEFAULT_CONFIG, set_: SetOption = None, log: LogOption = None
+    zip_: Annotated[
+        Path | None,
+        typer.Option("--zip", help="Also pack the tier's results for a reviewer into this file."),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
 ) -> None:
-    """Write the page that a reviewer opens."""
-    from msgbench.analysis.report import make_report
+    """Write the pages that a reviewer opens."""
+    from msgbench.analysis.report import make_report, zip_results
     from msgbench.console import log_to, say
 
     log_to(log)
     benchmark = _benchmark(config, set_)
     layout = _layout(benchmark)
+    if zip_ is not None and zip_.suffix.lower() != ".zip":
+        raise ConfigError(f"--zip: {str(zip_)!r} is not allowed; allowed: a file name with .zip")
     say(f"report: {make_report(benchmark, layout)}")
+    if zip_ is not None:
+        count = zip_results(layout, zip_)
+        bound = [
+            d.name for d in benchmark.datasets.values() if d.accept_terms and not d.is_stand_in
+        ]
+        say(f"report: {count} files in {zip_}, without images, snapshots and states")
+        if bound:
+            say(
+                f"report: it shows small pictures of {', '.join(bound)}, whose terms of use you accepted: pass it on "
+                "as they allow"
+            )
 
 
 @app.command()
@@ -573,6 +597,31 @@ RunName = Annotated[
 
 
 @app.command()
+def export(
+    run: RunName,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write; default: exports/ beside the tier's runs."),
+    ] = None,
+    snapshot: Annotated[
+        str, typer.Option(help="best, final, or the images shown at a snapshot.")
+    ] = "best",
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Write a run's generator as safetensors, with a loader in plain torch and a model card."""
+    from msgbench.console import log_to, say
+    from msgbench.export import default_folder, export_run
+    from msgbench.status import find_run
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    folder = find_run(benchmark, _layout(benchmark), run).folder
+    say(f"export: {export_run(benchmark, folder, snapshot, out or default_folder(folder))}")
+
+
+@app.command()
 def status(
     json_: Annotated[bool, typer.Option("--json", help="Everything, for machines.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -647,8 +696,9 @@ def unlock(
 
 @app.command("left-out")
 def left_out(
-    tables: Annotated[
-        list[str] | None, typer.Argument(help="Names under `tables`; without any: those of `all`.")
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names under `tables` and `figures`; without any: those of `all`."),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
@@ -659,7 +709,7 @@ def left_out(
 
     log_to(log)
     benchmark = _benchmark(config, set_)
-    sentences = benchmark.left_out_sentences(tables or None)
+    sentences = benchmark.left_out_sentences(names or None)
     if sentences and not benchmark.allow_missing:
         raise ConfigError(
             f"{'; '.join(sentences)}. Everything else is made; allow_missing: true accepts what is missing"

@@ -177,11 +177,23 @@ def sample(
         list[str] | None,
         typer.Option(
             "--set",
-            help="grid, scales, interpolation, mixing, noise, time-lapse or beside. Repeatable; default: all that fit.",
+            help="grid, scales, interpolation, mixing, noise, depths, time-lapse or beside. Repeatable; default: all "
+            "that fit.",
         ),
     ] = None,
+    each: Annotated[
+        bool,
+        typer.Option(
+            "--each",
+            help="Draw every run's own sets into its folder; --out then lists their manifests.",
+        ),
+    ] = False,
     at: Annotated[
-        str, typer.Option(help="Of a run: its best snapshot, its final one, or a length in kimg.")
+        str,
+        typer.Option(
+            help="Of a run: its best snapshot, its final one, best-or-final (final where nothing is measured), or a "
+            "length in kimg."
+        ),
     ] = "best",
     out: Annotated[
         Path | None,
@@ -195,6 +207,9 @@ def sample(
     from msgbench.layout import SAMPLES_JSON
 
     log_to(log)
+    if each:
+        _sample_each(places, sets, at, out, known_device(device))
+        return
     if out is None and not places[0].is_dir():
         raise ConfigError("--out: is required for a snapshot; name the manifest (.json) to write")
     manifest = out or places[0] / SAMPLES_JSON
@@ -209,6 +224,28 @@ def sample(
     make_reproducible(1)
     on = choose_device(known_device(device))
     say(f"sample: {draw_pictures(places, manifest, sets, at, on)}")
+
+
+def _sample_each(
+    places: list[Path], sets: list[str] | None, at: str, out: Path | None, device: str
+) -> None:
+    """The picture sets of several runs by one process, each run's in its own folder."""
+    from msgbench.console import say
+    from msgbench.layout import SAMPLES_JSON
+
+    if out is None:
+        raise ConfigError("--out: is required with --each; name the list (.json) to write")
+    for place in places:
+        if not place.is_dir():
+            raise ConfigError(f"{place}: is no run directory; --each draws those of runs")
+    file_to_write("--out", out)
+    from msgbench.device import choose_device, make_reproducible
+    from msgbench.pictures.write import draw_pictures, write_list
+
+    make_reproducible(1)
+    on = choose_device(device)
+    manifests = [draw_pictures([run], run / SAMPLES_JSON, sets, at, on) for run in places]
+    say(f"sample: {write_list(manifests, out)}")
 
 
 def protocols(

@@ -178,8 +178,18 @@ class Layout:
         return self.table_csv(table).with_suffix(".md")
 
     def figure(self, figure: str, suffix: str = "png") -> Path:
-        """A figure; the plotted numbers stand beside it with suffix `csv`."""
+        """A figure; as `svg` and, moving, `webp`, the plotted numbers as `csv`, what it is as `json`."""
         return self.root / "figures" / f"{figure}.{suffix}"
+
+    @property
+    def figures_json(self) -> Path:
+        """Which figures the target `all` made."""
+        return self.root / "figures" / "all" / "figures.json"
+
+    @property
+    def pictures_json(self) -> Path:
+        """Which picture sets were drawn for the figures of the target `all`."""
+        return self.root / "figures" / "all" / "pictures.json"
 
     @property
     def claims_json(self) -> Path:
@@ -194,6 +204,11 @@ class Layout:
     def report_html(self) -> Path:
         """The page a reviewer opens."""
         return self.root / "report" / "index.html"
+
+    @property
+    def report_figures(self) -> Path:
+        """The figures as the report shows them: copies of their PNG files."""
+        return self.report_html.parent / "figures"
 
     def job_dir(self, name: str) -> Path:
         """Where the job of a rule that belongs to no run is kept: its record, its lock, its log."""

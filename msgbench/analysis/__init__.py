@@ -22,13 +22,23 @@ def figures_of(benchmark: Benchmark, tables: Iterable[str] | None = None) -> tup
 
 
 def figures_of_table(benchmark: Benchmark, name: str) -> tuple[str, ...]:
-    """Names of the figures of one table: `<table>`, `<table>-fid` and `<table>-losses`.
+    """Names of the figures of one table: `<table>`, `<table>-fid`, `<table>-hours` and `<table>-losses`.
 
     `<table>` plots the table's own score over the images shown; a table whose score is not FID but
-    that measures FID beside it has `<table>-fid` too.
+    that measures FID beside it has `<table>-fid` too. `<table>-hours` is FID over the time of training.
     """
-    with_fid = fid_protocol(benchmark, name) not in (None, benchmark.tables[name].protocol)
-    return (name, *((f"{name}-fid",) if with_fid else ()), f"{name}-losses")
+    fid = fid_protocol(benchmark, name)
+    found = [name]
+    if fid not in (None, benchmark.tables[name].protocol):
+        found.append(f"{name}-fid")
+    if fid is not None:
+        found.append(f"{name}-hours")
+    return (*found, f"{name}-losses")
+
+
+def figures_of_all(benchmark: Benchmark) -> tuple[str, ...]:
+    """Names of all figures that the target `all` makes: those of its tables, then the papers' own."""
+    return (*figures_of(benchmark, benchmark.tables_of_all()), *benchmark.figures_of_all())
 
 
 def fid_protocol(benchmark: Benchmark, table: str) -> str | None:

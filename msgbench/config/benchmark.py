@@ -21,11 +21,13 @@ from msgbench.config.document import (
     LAYER_TABLES,
     OWN_TABLES,
     Document,
+    FigureSpec,
     Launcher,
     Overlay,
     TableSpec,
     WeightsSpec,
 )
+from msgbench.config.figures import check_figure
 from msgbench.config.patches import merge
 from msgbench.config.rows import check_table, require_different
 from msgbench.config.sentences import nearest, sentence
@@ -46,6 +48,8 @@ class Benchmark:
     datasets: dict[str, DatasetSpec]
     experiments: dict[str, ExperimentSpec]
     tables: dict[str, TableSpec]
+    figures: dict[str, FigureSpec] = field(default_factory=dict)
+    """Figures beside those that every table has."""
     cluster: ClusterSpec = field(default_factory=ClusterSpec)
     """What Slurm jobs ask for, the tier's overlay laid over."""
     published: Mapping[str, ExperimentSpec] = field(default_factory=dict)
@@ -85,6 +89,16 @@ class Benchmark:
         """Tables that the target `all` makes."""
         return tuple(name for name, table in self.tables.items() if table.in_all)
 
+    def figures_of_all(self) -> tuple[str, ...]:
+        """Figures, beside those of its tables, that the target `all` makes."""
+        return tuple(name for name, figure in self.figures.items() if figure.in_all)
+
+    def figure_experiments(self, figures: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Experiments that `figures` show (None: those of `all`), in order, but those whose dataset is left out."""
+        chosen = self.figures_of_all() if figures is None else figures
+        names = dict.fromkeys(e for figure in chosen for e in self.figures[figure].experiments)
+        return tuple(name for name in names if self.experiments[name].dataset.left_out is None)
+
     def table_experiments(self, tables: Iterable[str] | None = None) -> tuple[str, ...]:
         """Experiments that `tables` name (None: those of `all`), in order of first use."""
         chosen = self.tables_of_all() if tables is None else tables
@@ -92,10 +106,24 @@ class Benchmark:
             dict.fromkeys(name for table in chosen for name in self.tables[table].experiments)
         )
 
-    def left_out(self, tables: Iterable[str] | None = None) -> dict[str, str]:
-        """Datasets of `tables` (None: those of `all`) that are not configured, and why, in order of first use."""
-        reasons = {name: self.datasets[name].left_out for name in self.table_datasets(tables)}
+    def left_out(self, names: Iterable[str] | None = None) -> dict[str, str]:
+        """Datasets of tables and figures (None: those of `all`) that are not configured, and why, in order of use."""
+        chosen = self._of_all() if names is None else tuple(names)
+        datasets = dict.fromkeys(dataset for name in chosen for dataset in self._datasets_of(name))
+        reasons = {name: self.datasets[name].left_out for name in datasets}
         return {name: reason for name, reason in reasons.items() if reason is not None}
+
+    def _of_all(self) -> tuple[str, ...]:
+        return (*self.tables_of_all(), *self.figures_of_all())
+
+    def _experiments_of(self, name: str) -> tuple[str, ...]:
+        """The experiments of a table or figure."""
+        return (self.tables[name] if name in self.tables else self.figures[name]).experiments
+
+    def _datasets_of(self, name: str) -> tuple[str, ...]:
+        if name in self.tables:
+            return self.table_datasets([name])
+        return tuple(self.experiments[e].dataset.name for e in self._experiments_of(name))
 
     def planned_experiments(self, tables: Iterable[str] | None = None) -> tuple[str, ...]:
         """`table_experiments` without those whose dataset is left out."""
@@ -107,19 +135,19 @@ class Benchmark:
         names = self.table_datasets(tables)
         return tuple(name for name in names if self.datasets[name].left_out is None)
 
-    def left_out_sentences(self, tables: Iterable[str] | None = None) -> list[str]:
-        """One sentence for each dataset that is left out: why, and what of `tables` is not made for it."""
-        chosen = self.tables_of_all() if tables is None else tuple(tables)
+    def left_out_sentences(self, names: Iterable[str] | None = None) -> list[str]:
+        """One sentence for each dataset that is left out: why, and what of tables and figures is not made for it.
+
+        `names` are keys under `tables` and `figures`; None: those of `all`.
+        """
+        chosen = self._of_all() if names is None else tuple(names)
         sentences = []
-        for name, reason in self.left_out(chosen).items():
-            missing = [
-                e
-                for e in self.table_experiments(chosen)
-                if self.experiments[e].dataset.name == name
-            ]
-            shown = [table for table in chosen if name in self.table_datasets([table])]
+        for dataset, reason in self.left_out(chosen).items():
+            experiments = dict.fromkeys(e for name in chosen for e in self._experiments_of(name))
+            missing = [e for e in experiments if self.experiments[e].dataset.name == dataset]
+            shown = [name for name in chosen if dataset in self._datasets_of(name)]
             number = f"{len(missing)} experiment{'s' if len(missing) != 1 else ''}"
-            sentences.append(f"{name} is left out ({number} of {', '.join(shown)}): {reason}")
+            sentences.append(f"{dataset} is left out ({number} of {', '.join(shown)}): {reason}")
         return sentences
 
     def table_datasets(self, tables: Iterable[str] | None = None) -> tuple[str, ...]:
@@ -130,7 +158,7 @@ class Benchmark:
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
-SpecT = TypeVar("SpecT", DatasetSpec, ExperimentSpec, TableSpec)
+SpecT = TypeVar("SpecT", DatasetSpec, ExperimentSpec, TableSpec, FigureSpec)
 
 
 class _Loader(yaml.SafeLoader):
@@ -286,6 +314,7 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
     _known(f"tiers.{document.tier}.methods", layers["methods"], document.methods)
     _known(f"tiers.{document.tier}.experiments", layers["experiments"], document.experiments)
     _known(f"tiers.{document.tier}.tables", layers["tables"], document.tables)
+    _known(f"tiers.{document.tier}.figures", layers["figures"], document.figures)
     datasets = {
         name: _dataset(name, merge(entry, layers["datasets"].get(name, {})))
         for name, entry in document.datasets.items()
@@ -308,6 +337,10 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         name: _table(name, merge(entry, layers["tables"].get(name, {})), datasets, experiments)
         for name, entry in document.tables.items()
     }
+    figures = {
+        name: _figure(name, merge(entry, layers["figures"].get(name, {})), experiments, tables)
+        for name, entry in document.figures.items()
+    }
     stated = {
         name: _merged(name, document, layers).get("model", {}).get("connections", "all")
         for name in experiments
@@ -324,6 +357,7 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         datasets=datasets,
         experiments=experiments,
         tables=tables,
+        figures=figures,
         cluster=document.cluster.merged(overlay.cluster),
         published=published,
     )
@@ -442,6 +476,17 @@ def _table(
     table = _build(TableSpec, entry, ("tables", name))
     check_table(name, table, datasets, experiments)
     return table
+
+
+def _figure(
+    name: str,
+    entry: dict[str, Any],
+    experiments: dict[str, ExperimentSpec],
+    tables: dict[str, TableSpec],
+) -> FigureSpec:
+    figure = _build(FigureSpec, entry, ("figures", name))
+    check_figure(name, figure, experiments, tables)
+    return figure
 
 
 def _build(spec: type[SpecT], raw: dict[str, Any], path: tuple[str, ...]) -> SpecT:

@@ -118,6 +118,42 @@ class TableSpec(Spec):
 # Tables of the paper that are made from the networks themselves; no other table may have these names.
 LAYER_TABLES = ("table6", "table7")
 
+# How a figure is drawn, one function each (msgbench/analysis/figures).
+FigureKind = Literal[
+    "scales", "samples", "beside", "mixing", "noise", "depths", "interpolation", "time_lapse",
+    "stability", "synchronisation", "architecture", "learning_rates",
+]  # fmt: skip
+
+
+class FigureSpec(Spec):
+    """One figure beside the curves that every table has: how it is drawn, and whose runs it shows."""
+
+    title: str
+    kind: FigureKind = Field(
+        description="`scales`, `samples`, `beside`, `mixing`, `noise`, `depths`, `interpolation`: pictures of the best "
+        "snapshot (of the last, of an experiment that no table shows); `time_lapse`: of all kept snapshots; "
+        "`stability`, `synchronisation`: images of fixed latents observed in training; `architecture`: the networks; "
+        "`learning_rates`: scores of one table over the learning rate"
+    )
+    paper: Paper | None = Field(
+        default="cvpr2020",
+        description="the paper that prints it; null = a figure that no paper has",
+    )
+    number: int | None = Field(default=None, ge=1, description="its number there")
+    table: str | None = Field(
+        default=None, description="of `learning_rates`: key under `tables` whose scores it shows"
+    )
+    in_all: bool = Field(
+        default=True,
+        description="false: not part of the target `all`, only of `figures` and of its own",
+    )
+    experiments: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        min_length=1, description="keys under `experiments`, in the order in which they are shown"
+    )
+
+
+FigureLayer = Annotated[dict[str, Any], Patch(FigureSpec)]
+
 # Tables beside those of config.yaml: parameters by the number of scales, numbers in running text.
 OWN_TABLES = ("parameters", "text")
 
@@ -133,6 +169,7 @@ class Overlay(Spec):
     methods: dict[Name, DefaultsLayer] = Field(default_factory=dict)
     experiments: dict[Name, ExperimentLayer] = Field(default_factory=dict)
     tables: dict[Name, TableLayer] = Field(default_factory=dict)
+    figures: dict[Name, FigureLayer] = Field(default_factory=dict)
 
 
 class WeightsSpec(Spec):
@@ -178,4 +215,5 @@ class Document(Spec):
     methods: dict[Name, DefaultsLayer]
     experiments: dict[Name, ExperimentLayer]
     tables: dict[Name, TableLayer]
+    figures: dict[Name, FigureLayer] = Field(default_factory=dict)
     tiers: dict[Tier, Overlay]

@@ -125,7 +125,7 @@ def require_different(
 
 
 # How often something is written or measured: other files, the same networks.
-_BOOKKEEPING = ("snapshot_kimg", "state_kimg", "grid_kimg", "stats_kimg")
+_BOOKKEEPING = ("snapshot_kimg", "state_kimg", "grid_kimg", "stats_kimg", "observe_kimg")
 
 
 def _training(spec: ExperimentSpec) -> str:

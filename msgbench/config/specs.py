@@ -51,6 +51,12 @@ class TrainingSpec(Spec):
         gt=0, description="distance between grids of fixed latents at every scale"
     )
     stats_kimg: float = Field(gt=0, description="distance between lines of stats.jsonl")
+    observe_kimg: float | None = Field(
+        default=None,
+        gt=0,
+        description="distance between two looks at the images of fixed latents (Figure 6); empty = one pass over the "
+        "dataset, the epoch of the papers",
+    )
     num_threads: int = Field(
         ge=1, description="CPU threads of torch; part of the spec because they change the bits"
     )
@@ -237,6 +243,8 @@ def _leave_out_later_fields(payload: dict[str, Any]) -> None:
     (`growing`, `style_mixing`, D's pooling of each family) is one of these.
     """
     model, loss = payload["model"], payload["loss"]
+    if payload["training"]["observe_kimg"] is None:
+        del payload["training"]["observe_kimg"]
     if payload["growing"] is None:
         del payload["growing"], model["growing"]
         if (model["pooling"] == "before_activation") == (model["family"] == "stylegan"):

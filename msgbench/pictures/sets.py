@@ -171,6 +171,33 @@ def time_lapse(sources: Sequence[Source], rows: int = 2) -> list[PictureSet]:
     return found
 
 
+def depths(source: Source, rows: int = 4) -> PictureSet:
+    """What each resolution of a grown generator shows of the same latents, through its own ToRGB (v1, Figure 3).
+
+    Nothing fades, and smaller images are enlarged by repeating pixels. Raises ConfigError for a generator that is
+    trained at all scales at once.
+    """
+    if source.lod is None:
+        raise ConfigError(
+            f"{source.snapshot}: has no depths, it makes images of all scales at once"
+        )
+    z = latents(range(rows), source.latent_size, SEED)
+    side, deepest = source.meta.model.resolution, len(source.G.scales) - 1
+    drawn = []
+    for lod in range(deepest, -1, -1):
+        with source.at_lod(lod):
+            drawn.append(source.scales(z, source.noise(rows, SEED))[-1])
+    tiles = np.stack([x[row] for row in range(rows) for x in drawn])
+    labels = [f"{scale} px" for scale in source.G.scales]
+    raw = {
+        f"scale_{scale:04d}": x[:, :: side // scale, :: side // scale]
+        for scale, x in zip(source.G.scales, drawn, strict=True)
+    }
+    how = {"latents": _by_index(rows), "noise": _by_index(rows), "psi": None, "fading": "none"}
+    return PictureSet("depths", "the same latents at every depth", tiles, rows, len(drawn),
+                      [str(row) for row in range(rows)], labels, how, raw)  # fmt: skip
+
+
 def beside(sources: Sequence[Source], rows: int = 6) -> PictureSet:
     """The same latents and no truncation in several generators, a column each (Figure 7, StyleGAN and MSG-StyleGAN).
 
@@ -199,6 +226,7 @@ SETS: dict[str, Callable[[Source], PictureSet]] = {
     "interpolation": interpolation,
     "mixing": mixing,
     "noise": noise_draws,
+    "depths": depths,
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from msgbench.data.pixels import to_uint8
 from msgbench.errors import MeasurementError
+from msgbench.models.growing import set_lod
 from msgbench.models.stylegan import StyleGANGenerator
 from msgbench.models.styles import truncate
 from msgbench.records import sha256_file
@@ -37,6 +39,22 @@ class Source:
     def styled(self) -> bool:
         """Whether the generator has styles: truncation and mixing mean something."""
         return isinstance(self.G, StyleGANGenerator)
+
+    @property
+    def lod(self) -> float | None:
+        """Level of detail that a growing generator works at, 0 = full resolution; None: all scales at once."""
+        return self.G.lod
+
+    @contextmanager
+    def at_lod(self, lod: float) -> Iterator[None]:
+        """Have a growing generator work at `lod` for a while."""
+        before = self.lod
+        assert before is not None, "a generator of all scales at once has no level of detail"
+        set_lod(self.G, lod)
+        try:
+            yield
+        finally:
+            set_lod(self.G, before)
 
     @property
     def latent_size(self) -> int:

@@ -7,6 +7,7 @@ seeds and checksums, and a second call on the same generators finds its work don
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ from msgbench.snapshots import read_meta
 from msgbench.units import kimg_to_nimg
 
 PICTURES_SCHEMA = "msgbench.pictures/1"
+LIST_SCHEMA = "msgbench.picture-list/1"
+# The best snapshot of a measured run, the final one of any other.
+BEST_OR_FINAL = "best-or-final"
 TIME_LAPSE, BESIDE = "time-lapse", "beside"
 ALL_SETS = (*SETS, TIME_LAPSE, BESIDE)
 # Moments of a time-lapse, the first and the last snapshot among them.
@@ -91,6 +95,16 @@ def draw_pictures(
     return manifest
 
 
+def write_list(manifests: Sequence[Path], out: Path) -> Path:
+    """Writes which manifests were drawn, relative to the folder of `out`, with their checksums; returns `out`."""
+    listed = [
+        {"file": os.path.relpath(path, out.parent), "sha256": sha256_file(path)}
+        for path in manifests
+    ]
+    write_json(out, {"schema": LIST_SCHEMA, "manifests": listed})
+    return out
+
+
 def chosen_snapshot(place: Path, at: str) -> Path:
     """The snapshot at `place`: itself, or that of a run directory which `at` names."""
     if not place.is_dir():
@@ -99,15 +113,15 @@ def chosen_snapshot(place: Path, at: str) -> Path:
     if not (place / SPEC_JSON).is_file():
         raise ConfigError(f"{place}: is neither a snapshot nor a run directory")
     there = _snapshots(place)
-    if at == "final":
+    if at == "final" or (at == BEST_OR_FINAL and not (place / EVALUATE_JSON).is_file()):
         return there[-1]
-    if at == "best":
+    if at in ("best", BEST_OR_FINAL):
         return place / snapshot_file(_best_length(place))
     try:
         length = kimg_to_nimg(float(at))
     except (ValueError, OverflowError):  # not a number, and inf
         raise ConfigError(
-            f"--at: {at!r} is not allowed; allowed: best, final, or a length in kimg"
+            f"--at: {at!r} is not allowed; allowed: best, final, {BEST_OR_FINAL}, or a length in kimg"
         ) from None
     path = place / snapshot_file(length)
     if path not in there:
@@ -154,11 +168,13 @@ def _wanted(
     names: Sequence[str] | None, snapshots: Sequence[Path], moments: Sequence[Path]
 ) -> list[str]:
     """Names of the sets to draw, in their order."""
-    styled = read_meta(snapshots[0]).model.family == "stylegan"
+    model = read_meta(snapshots[0]).model
+    styled = model.family == "stylegan"
     fitting = {
         name
         for name in ALL_SETS
         if (name not in ("mixing", "noise") or styled)
+        and (name != "depths" or model.growing)
         and (name != TIME_LAPSE or len(moments) > 1)
         and (name != BESIDE or len(snapshots) > 1)
     }
@@ -167,8 +183,8 @@ def _wanted(
             raise ConfigError(f"--set: {name!r} is no picture set{nearest(name, ALL_SETS)}")
         if name not in fitting:
             raise ConfigError(
-                f"--set: {name} does not fit {snapshots[0]}; mixing and noise need styles, time-lapse a run with "
-                "several snapshots, beside a second generator"
+                f"--set: {name} does not fit {snapshots[0]}; mixing and noise need styles, depths a growing "
+                "baseline, time-lapse a run with several snapshots, beside a second generator"
             )
     return [name for name in ALL_SETS if name in (names or fitting)]
 

@@ -51,7 +51,7 @@ from msgbench.training.state import (
 from msgbench.training.stats import StatsWriter
 from msgbench.training.steps import both_steps
 from msgbench.training.world import World
-from msgbench.units import nimg_to_kimg
+from msgbench.units import kimg_to_nimg, nimg_to_kimg
 
 TRAIN_SCHEMA = "msgbench.train/1"
 
@@ -199,9 +199,8 @@ class _Training:
             if self._pending is not None:
                 self.stats.restore(self._pending)
             start = self.cur_nimg
-            observer = (
-                Observer(self.run_dir, len(self.store), start) if self.world.is_first else None
-            )
+            epoch_nimg = self._epoch_nimg()
+            observer = Observer(self.run_dir, epoch_nimg, start) if self.world.is_first else None
             while self.cur_nimg < total:
                 self._enter_phase()
                 if self._due(spec.snapshot_kimg):
@@ -219,7 +218,7 @@ class _Training:
                 update_ema(self.nets.G_ema, self.nets.G, self.run.spec.ema.beta_for(batch_size))
                 self.unread.add(self.cur_nimg, reports)
                 self.cur_nimg += batch_size
-                if epoch_begun(self.cur_nimg, batch_size, len(self.store)) is not None:
+                if epoch_begun(self.cur_nimg, batch_size, epoch_nimg) is not None:
                     self._read()
                 if observer is not None:
                     observer.after_step(self.cur_nimg, batch_size, self._fixed_images)
@@ -255,6 +254,11 @@ class _Training:
         if self.run.spec.growing is None:
             return nimg
         return run_flops(self.run.spec, round(nimg), STEP_FLOP[self.device.type])
+
+    def _epoch_nimg(self) -> int:
+        """Images between two looks at the fixed latents: one pass over the dataset, unless the spec says."""
+        every = self.spec.observe_kimg
+        return len(self.store) if every is None else max(1, kimg_to_nimg(every))
 
     def _due(self, every_kimg: float) -> bool:
         return self.schedule.is_due(every_kimg, self.cur_nimg)

@@ -32,8 +32,10 @@ from msgbench.analysis.figures import (
     svg,
 )
 from msgbench.errors import ResultsError
-from msgbench.layout import REAL_JSON
+from msgbench.layout import REAL_JSON, TRAIN_JSON
 from msgbench.records import read_json, write_json
+
+from .conftest import tree_in
 
 LR3 = "cifar10-msg-progan-lr0.003"
 
@@ -43,7 +45,7 @@ def plot_of(tree, name="table3"):
 
 
 def drawn_points(plot):
-    """(panel, x, y) of everything that matplotlib was given; x is None for what spans the whole axis."""
+    """(panel, x, y, upper edge) of everything that matplotlib was given; x is None for what spans the axis."""
     figure = draw(plot)
     found = []
     for panel, axes in zip(plot.panels, figure.axes, strict=True):
@@ -51,39 +53,53 @@ def drawn_points(plot):
             xs, ys = line.get_xdata(), line.get_ydata()
             spans = line.get_transform() == axes.get_yaxis_transform()
             if spans:
-                found.append((panel.name, None, float(ys[0])))
+                found.append((panel.name, None, float(ys[0]), None))
             else:
-                found += [(panel.name, float(x), float(y)) for x, y in zip(xs, ys, strict=True)]
+                points = zip(xs, ys, strict=True)
+                found += [(panel.name, float(x), float(y), None) for x, y in points]
+        for collection in axes.collections:
+            # The outline of a band: its lower edge there, its upper edge back.
+            edge = collection.get_paths()[0].vertices
+            count = (len(edge) - 3) // 2
+            low, high = edge[1 : count + 1], edge[count + 2 : -1][::-1]
+            found += [
+                (panel.name, float(x), float(y), float(top))
+                for (x, y), (_, top) in zip(low, high, strict=True)
+            ]
     return found
 
 
 def key(point):
-    panel, x, y = point
-    return (panel, x is not None, x or 0.0, y)
+    return [(part is not None, part or 0.0) for part in point[1:]], point[0]
 
 
-@pytest.mark.parametrize("name", ["table3", "table3-fid", "table3-losses"])
+@pytest.mark.parametrize("name", ["table3", "table3-fid", "table3-hours", "table3-losses"])
 @pytest.mark.parametrize("tier", ["smoke", "paper"])
 def test_the_csv_is_what_is_drawn(make_tree, tier, name):
     tree = make_tree(tier).complete()
-    out = make_figure(tree.benchmark, tree.layout, name, tree.layout.figure(name))
+    out = make_figure(tree.benchmark, tree.layout, name)
     # As text: pandas' own reading of floats may differ in the last digit.
     frame = pd.read_csv(out.with_suffix(".csv"), dtype=str, keep_default_na=False)
     stated = [
-        (r.panel, float(r.x) if r.x else None, float(r.y)) for r in frame.itertuples(index=False)
+        (r.panel, *(float(part) if part else None for part in (r.x, r.y, r.y_high)))
+        for r in frame.itertuples(index=False)
     ]
     drawn = drawn_points(plot_of(tree, name))
     assert len(drawn) > 10
     assert sorted(drawn, key=key) == sorted(stated, key=key)
+    bands = frame[frame.role == "band"]
+    assert bool(len(bands)) == (tier == "paper" and name != "table3-losses")
 
 
 def test_names(make_tree):
-    assert figures_of(make_tree("smoke").benchmark) == ("table3", "table3-fid", "table3-losses")
+    assert figures_of(make_tree("smoke").benchmark) == (
+        "table3", "table3-fid", "table3-hours", "table3-losses",
+    )  # fmt: skip
     tree = make_tree("smoke")
     with pytest.raises(
         ResultsError, match=r"^figure table4: no such figure; did you mean 'table3'\?$"
     ):
-        make_figure(tree.benchmark, tree.layout, "table4", tree.layout.figure("table4"))
+        make_figure(tree.benchmark, tree.layout, "table4")
 
 
 def test_scores_are_the_records(make_tree):
@@ -99,12 +115,9 @@ def test_scores_are_the_records(make_tree):
 
 
 def test_small_scores_never_share_an_axis_with_the_papers(make_tree):
-    ours, paper = plot_of(make_tree("smoke").complete()).panels
-    assert ours.title == "IS by small-cifar10-v1"
-    assert {s.role for s in ours.series} == {"run", "level"}
-    assert {s.role for s in paper.series} == {"printed", "printed level"}
-    assert "not comparable" in paper.title
-    assert sorted(s.y[0] for s in paper.series) == [7.92, 8.24, 8.33, 8.63, 11.34]
+    (panel,) = plot_of(make_tree("smoke").complete()).panels
+    assert panel.title == "IS by small-cifar10-v1"
+    assert {s.role for s in panel.series} == {"run", "level"}
 
 
 def test_comparable_scores_carry_the_papers_marks_on_their_axis(make_tree):
@@ -117,16 +130,80 @@ def test_comparable_scores_carry_the_papers_marks_on_their_axis(make_tree):
     assert panel.x_label == "real images shown (millions)"
 
 
-def test_several_seeds_have_a_mean(make_tree):
+def test_several_seeds_have_a_mean_and_a_band(make_tree):
     tree = make_tree("paper")
     tree.dataset()
     for seed in (0, 1, 2):
         tree.train(LR3, seed)
-        tree.evaluate(LR3, seed, scores=lambda protocol, nimg, s=seed: nimg / 1e6 + s)
-    (panel,) = plot_of(tree).panels
-    (mean,) = (s for s in panel.series if s.role == "mean")
-    assert mean.y == pytest.approx([x + 1 for x in mean.x])
+        tree.evaluate(LR3, seed, scores=lambda protocol, nimg, s=seed: nimg / 1e6 + s**2)
+    plot = plot_of(tree)
+    (panel,) = plot.panels
+    by_role = {s.role: s for s in panel.series}
+    mean, band = by_role["mean"], by_role["band"]
+    # Of 0, 1 and 4 above the line.
+    assert mean.y == pytest.approx([x + 5 / 3 for x in mean.x])
+    assert band.y == pytest.approx(band.x)
+    assert band.high == pytest.approx([x + 4 for x in band.x])
     assert sum(s.role == "run" for s in panel.series) == 3
+    assert "band: smallest to largest" in plot.caption
+
+
+def test_a_single_seed_has_a_line_and_no_band(make_tree):
+    plot = plot_of(make_tree("smoke").complete())
+    assert not {"mean", "band"} & {s.role for s in plot.panels[0].series}
+    assert "band" not in plot.caption
+
+
+def test_time_counts_every_gpu(make_tree):
+    """Three hours to the end on two GPUs, of which the snapshots state their part."""
+    tree = make_tree("paper")
+    tree.dataset()
+    for seed, gpus in ((0, 1), (1, 2)):
+        path = tree.train(LR3, seed, device="NVIDIA A", seconds=3 * 3600.0) / TRAIN_JSON
+        content = read_json(path)
+        last = content["snapshots"][-1]["cur_nimg"]
+        for snapshot in content["snapshots"]:
+            snapshot["seconds"] = 3 * 3600 * snapshot["cur_nimg"] / last
+        write_json(path, {**content, "gpu_seconds": gpus * 3 * 3600.0})
+        tree.evaluate(LR3, seed)
+    plot = plot_of(tree, "table3-hours")
+    (panel,) = plot.panels
+    assert panel.x_label == "training time (GPU-hours)"
+    first, second = (s for s in panel.series if s.role == "run")
+    assert first.x == pytest.approx([3 * n / 12 for n in range(13)])
+    assert second.x == pytest.approx([6 * n / 12 for n in range(13)])
+    records = collect(tree.benchmark, tree.layout).runs_of(LR3)[0].of("fid50k_full")
+    assert first.y == tuple(record.value for record in records)
+
+
+def test_a_method_has_one_colour_in_every_table(tmp_path):
+    tree = tree_in(
+        tmp_path, "smoke", None, ("table3", "table1", "table2", "table4", "table5")
+    ).complete()
+    found = {}
+    for name in tree.benchmark.tables:
+        for panel in plot_of(tree, name).panels:
+            for series in panel.series:
+                if series.role == "run":
+                    method = tree.benchmark.experiment(series.run.split("/")[0]).method
+                    found.setdefault(method, set()).add(series.slot)
+    assert {method: len(slots) for method, slots in found.items()} == dict.fromkeys(
+        ("progan", "msg-progan", "stylegan", "msg-stylegan"), 1
+    )
+    assert len({slot for slots in found.values() for slot in slots}) == 4
+
+
+def test_each_dataset_has_a_panel_of_its_own(tmp_path):
+    tree = tree_in(tmp_path, "smoke", None, ("table3", "table1")).complete()
+    plot = plot_of(tree, "table1")
+    assert [panel.name for panel in plot.panels] == ["flowers", "indian-celebs", "churches"]
+    runs = [{s.run.split("/")[0] for s in p.series if s.role == "run"} for p in plot.panels]
+    assert runs[2] == {"churches-stylegan", "churches-msg-stylegan"}
+    # The four methods, once each in the legend.
+    (legend,) = draw(plot).legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "ProGAN", "MSG-ProGAN", "StyleGAN", "MSG-StyleGAN",
+    ]  # fmt: skip
 
 
 def test_long_statistics_are_means_of_equal_numbers_of_lines(make_tree):
@@ -149,10 +226,39 @@ def test_nothing_measured_is_an_empty_figure_that_says_so(make_tree):
     tree = make_tree("smoke")
     for name in figures_of(tree.benchmark):
         plot = plot_of(tree, name)
-        assert all(panel.note for panel in plot.panels if panel.name != "paper")
-        out = make_figure(tree.benchmark, tree.layout, name, tree.layout.figure(name))
-        with Image.open(out) as picture:
+        assert all(panel.note for panel in plot.panels)
+        about = read_json(make_figure(tree.benchmark, tree.layout, name))
+        with Image.open(tree.layout.figure(name)) as picture:
             assert picture.size[0] == round(COLUMN_INCHES * PNG_DPI)
+        assert about["missing"][-1].endswith("not planned")
+        assert about["sources"] == []
+
+
+def test_the_same_records_give_the_same_files(make_tree):
+    tree = make_tree("smoke").complete()
+    first = written(tree, "table3")
+    assert set(first) == {"png", "svg", "csv", "json"}
+    assert written(tree, "table3") == first
+    assert b"dc:date" not in first["svg"]
+
+
+def written(tree, name):
+    make_figure(tree.benchmark, tree.layout, name)
+    folder = tree.layout.figure(name).parent
+    return {path.suffix[1:]: path.read_bytes() for path in folder.glob(f"{name}.*")}
+
+
+def test_the_json_says_what_the_figure_is(make_tree):
+    tree = make_tree("smoke").complete()
+    about = read_json(make_figure(tree.benchmark, tree.layout, "table3"))
+    assert about["name"] == about["table"] == "table3"
+    assert about["files"] == {suffix: f"table3.{suffix}" for suffix in ("png", "svg", "csv")}
+    assert about["missing"] == []
+    assert about["statement"].startswith("smoke tier: 32 px, 6,000 images shown")
+    assert about["statement"].endswith("not a reproduction")
+    folder = tree.layout.figure("table3").parent
+    assert len(about["sources"]) == 5
+    assert all((folder / source).is_file() for source in about["sources"])
 
 
 def test_svg_fits_a_page(make_tree):

@@ -309,9 +309,18 @@ def test_runs_without_the_asked_snapshot(make_run: MakeRun, tmp_path: Path) -> N
             "is not measured (no evaluate.json), so it has no best snapshot; give --at final or a length",
         ),
         ("7", "no such snapshot; the run has those at 0, 1.6 kimg"),
-        ("inf", "--at: 'inf' is not allowed; allowed: best, final, or a length in kimg"),
-        ("nan", "--at: 'nan' is not allowed; allowed: best, final, or a length in kimg"),
-        ("late", "--at: 'late' is not allowed; allowed: best, final, or a length in kimg"),
+        (
+            "inf",
+            "--at: 'inf' is not allowed; allowed: best, final, best-or-final, or a length in kimg",
+        ),
+        (
+            "nan",
+            "--at: 'nan' is not allowed; allowed: best, final, best-or-final, or a length in kimg",
+        ),
+        (
+            "late",
+            "--at: 'late' is not allowed; allowed: best, final, best-or-final, or a length in kimg",
+        ),
     ):
         with pytest.raises(MsgbenchError) as caught:
             draw_pictures([run_dir], tmp_path / "m.json", at=at)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from msgbench.analysis import figures_of
-from msgbench.analysis.figures import build_plot, make_figure
+from msgbench.analysis.figures import build_plot
 from msgbench.analysis.report import make_report
 from msgbench.analysis.table_forms import make_table
 from msgbench.config import load_benchmark
@@ -57,7 +57,7 @@ def test_quoted_rows_have_the_paper_s_number_and_a_verdict_of_their_own(whole) -
     ]  # fmt: skip
 
 
-def test_every_figure_has_the_rows_that_are_trained(whole, tmp_path) -> None:
+def test_every_figure_has_the_rows_that_are_trained(whole) -> None:
     from msgbench.analysis.collect import collect
 
     benchmark = whole.benchmark
@@ -65,10 +65,9 @@ def test_every_figure_has_the_rows_that_are_trained(whole, tmp_path) -> None:
     for table in benchmark.tables_of_all():
         for name in figures_of(benchmark, [table]):
             plot = build_plot(collection, name)
-            runs = {series.run for series in plot.panels[0].series if series.role == "run"}
+            series = [series for panel in plot.panels for series in panel.series]
+            runs = {one.run for one in series if one.role == "run"}
             assert len(runs) == len(set(benchmark.tables[table].experiments)), name
-    make_figure(benchmark, whole.layout, "table4", tmp_path / "table4.png")
-    assert (tmp_path / "table4.png").stat().st_size > 5_000
 
 
 def test_nothing_made_yet_is_a_page_too(results_tree, tmp_path) -> None:

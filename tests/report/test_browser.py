@@ -149,7 +149,7 @@ def test_from_a_number_to_its_record_run_spec_dataset_and_commit_in_three_clicks
     page.go_back()
 
     page.locator("dd a", has_text="cifar10").first.click()  # 2: its dataset
-    assert "drawn by msgbench as a stand-in" in page.locator("header").inner_text()
+    assert "Drawn by msgbench as a stand-in" in page.locator("header").inner_text()
     page.get_by_role("link", name="manifest.json").click()  # 3: what the dataset was made from
     assert json.loads(page.locator("body").inner_text())["name"] == "cifar10"
     seen.check(tree.layout.root)
@@ -173,10 +173,11 @@ def test_fits_the_window_and_every_picture_loads(tab, report, width):
         needed = seen.page.evaluate("document.documentElement.scrollWidth")
         assert needed <= width, name
         seen.page.evaluate("for (const i of document.images) i.loading = 'eager'")
-        seen.page.wait_for_function("[...document.images].every(i => i.complete)")
-        states = seen.page.evaluate("[...document.images].map(i => i.naturalWidth)")
-        assert all(states), name
-        pictures += len(states)
+        seen.page.wait_for_function(
+            "[...document.querySelectorAll('main img')].every(i => i.naturalWidth > 0)",
+            timeout=20_000,
+        )
+        pictures += seen.page.evaluate("document.querySelectorAll('main img').length")
     assert pictures >= 4 + 3 + 16 + 1  # previews, figures, grids, contact sheet
 
 
@@ -275,7 +276,9 @@ def test_prints(tab, report, tmp_path):
     page.emulate_media(media="print")
     assert page.locator("nav").is_hidden()
     assert page.locator("label.filter").is_hidden()
-    assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+    )
     made = page.pdf(format="A4")
     assert made.startswith(b"%PDF")
     assert len(made) > 50_000

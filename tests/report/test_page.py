@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from msgbench.analysis import FIRST_TRAINING, figures_of
-from msgbench.analysis.figures import make_figure
+from msgbench.analysis.figures import make_figures
 from msgbench.analysis.report import make_report
 from msgbench.analysis.scale import counted
 from msgbench.analysis.table_forms import make_table
@@ -32,8 +32,7 @@ def everything(tree) -> Page:
     layout = tree.layout
     for name in tree.benchmark.tables:
         make_table(tree.benchmark, layout, name, layout.table_csv(name))
-    for name in figures_of(tree.benchmark):
-        make_figure(tree.benchmark, layout, name, layout.figure(name))
+    make_figures(tree.benchmark, layout, figures_of(tree.benchmark))
     return page(tree)
 
 
@@ -119,9 +118,9 @@ def test_pages_say_what_they_are_without_the_script(whole):
 
 def test_the_first_screen_of_a_scaled_tier_is_loud(whole):
     _, found = whole
-    head = found.html[: found.html.index("<main")]
-    assert "smoke tier: scaled down (" in head
-    assert "nothing here is a reproduction" in head
+    head = found.words.split("What was run")[0]
+    assert "smoke tier: scaled down; nothing here is a reproduction." in head
+    assert "4,000 images drawn by msgbench in place of cifar10" in head
     for word in ("reproduced", "better", "worse"):
         assert f'class="verdict {word}"' not in found.html
     assert found.words.count("Scores by small-cifar10-v1 do not compare with the paper’s") == 1
@@ -131,7 +130,7 @@ def test_the_first_screen_tells_of_every_table_and_claim(whole):
     tree, found = whole
     summary = found.words.split("What was run", 1)[1].split("Run it again")[0]
     title = tree.benchmark.tables["table3"].title
-    assert f"{title} 5 of 5 5 scaled" in summary
+    assert re.search(rf"{re.escape(title)} 5 of 5 IS [\d.]+ 7.92–8.63 5 scaled", summary)
     assert "The claims are not assessed yet" in summary
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from msgbench.analysis import figures_of
 from msgbench.config import LAYER_TABLES, OWN_TABLES, Benchmark, load_benchmark
 from msgbench.layout import EVALUATE_JSON, MANIFEST_JSON, REAL_JSON, SPEC_JSON, TRAIN_JSON, Layout
 
@@ -77,8 +76,7 @@ class Project:
         """Every output exists and Snakemake has it on record, as after a finished run of `all`."""
         layout, benchmark = self.layout, self.benchmark
         files = [layout.report_html, *map(layout.table_csv, benchmark.tables)]
-        for figure in figures_of(benchmark):
-            files += [layout.figure(figure), layout.figure(figure, "csv")]
+        files.append(layout.figures_json)
         for name in benchmark.table_datasets():
             store = layout.dataset_dir(name, benchmark.datasets[name].fingerprint)
             files += [store / MANIFEST_JSON, store / REAL_JSON]
@@ -88,6 +86,7 @@ class Project:
         for name in LAYER_TABLES:
             files += [layout.table_csv(name), layout.table_md(name)]
         files += [layout.claims_json, *map(layout.table_csv, OWN_TABLES)]
+        files += [layout.claims_json.with_suffix(".csv"), layout.report_figures / "figure.png"]
         for file in files:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("{}\n")

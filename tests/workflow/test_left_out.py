@@ -9,7 +9,7 @@ import pytest
 from .conftest import Project
 
 SENTENCE = "mine is left out (1 experiment of table3): datasets.mine.path is not set"
-TABLE = ["figures of table3", "table table3"]
+TABLE = ["figures of all", "table table3"]
 
 
 @pytest.fixture

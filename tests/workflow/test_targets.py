@@ -26,7 +26,7 @@ CLASSES = (
 SHOWN = ("first-lr0.003", "second-lr0.01")
 EVALUATED = {f"evaluate {name}, seed 0" for name in SHOWN}
 REAL = {"evaluate the real images of tiny"}
-FIGURES = {"figures of table3"}
+FIGURES = {"figures of all"}
 LAYERS = {"table table6", "table table7"}
 OWN = {"table parameters", "table text"}
 PREPARED = {"prepare tiny"}
@@ -124,9 +124,11 @@ def test_smoke_makes_every_table_with_few_processes_that_import_torch(
     heavy = [
         shell
         for shell in shells
-        if re.search(r"-- msgbench (train|evaluate)|msgbench describe", shell)
+        if re.search(r"-- msgbench (train|evaluate|sample)|msgbench describe", shell)
     ]
-    assert len([shell for shell in heavy if " train " in shell]) == 35
+    # Those of the tables, and the ProGAN that only the stability figures show.
+    assert len([shell for shell in heavy if " train " in shell]) == 36
+    assert len([shell for shell in heavy if " sample " in shell]) == 1
     assert len(heavy) <= 90
     light = [
         shell.split()[1:3] for shell in shells if shell.split()[1] in ("table", "figure", "report")
@@ -136,7 +138,43 @@ def test_smoke_makes_every_table_with_few_processes_that_import_torch(
         "table1", "table2", "table3", "table4", "table5", "v1-table1", "v1-table1-celeba-hq", "appendix",
         "parameters", "text",
     }  # fmt: skip
-    assert len(light) <= 2 * len(made) + 1
+    # All figures by one process.
+    assert len(light) == len(made) + 2
+
+
+def test_a_figure_by_its_name_plans_its_own_runs_and_pictures(root: Path, tmp_path: Path) -> None:
+    smoke = copy_workflow(root, tmp_path / "smoke", root / "config.yaml")
+    churches = ("churches-msg-stylegan", "churches-stylegan")
+    assert set(smoke.plans("figure8")) == {
+        "prepare churches",
+        *run_of(*churches),
+        *(f"{step} {name}, seed 0" for step in ("evaluate", "sample") for name in churches),
+        "figure figure8",
+    }
+    assert smoke.plans("figure2") == ["figure figure2"]
+    # No table has this ProGAN measured: its last snapshot is drawn.
+    assert set(smoke.plans("figure_v1_3")) == {
+        "prepare celeba-hq",
+        *run_of("celeba-hq-progan-authors"),
+        "sample celeba-hq-progan-authors, seed 0",
+        "figure figure_v1_3",
+    }
+
+
+def test_a_figure_whose_dataset_is_not_configured_ends_with_the_sentence(
+    root: Path, tmp_path: Path
+) -> None:
+    smoke = copy_workflow(root, tmp_path / "smoke", root / "config.yaml")
+    change = ["--config", "tiers={smoke: {datasets: {celeba: {stand_in: null}}}}"]
+    done = smoke.snakemake("--cores", "1", "figure12", *change)
+    assert done.returncode == 1
+    said = "celeba is left out (1 experiment of figure12): datasets.celeba.path is not set"
+    assert f"msgbench: error: {said}. Everything else is made" in done.stdout
+    about = json.loads(smoke.layout.figure("figure12", "json").read_text())
+    assert about["files"] == {}
+    assert about["missing"] == [
+        "celeba-msg-progan, seed 0: left out: datasets.celeba.path is not set"
+    ]
 
 
 def test_what_takes_long_goes_through_the_launcher(project: Project) -> None:
@@ -172,7 +210,9 @@ def test_pictures_are_drawn_of_measured_runs_through_the_launcher(project: Proje
     ]
     job = Path("results/smoke/jobs") / f"sample-{SHOWN[0]}-{run.parent.name}-seed0"
     assert f"--task evaluate --resources '{{}}' --run-dir {job} " in found
-    assert f" -- msgbench sample {run} --out {run / 'samples.json'} --log " in found
+    assert (
+        f" -- msgbench sample {run} --at best-or-final --out {run / 'samples.json'} --log " in found
+    )
 
 
 def test_floors_take_the_test_images_where_a_copy_has_them(
@@ -363,6 +403,6 @@ def test_long_rules_declare_one_output(root: Path) -> None:
             block = re.search(r"\n    output:\n((?:        .*\n)+)", rule)
             if name and block:
                 found[name[1]] = block[1].split()[-1]
-                short = name[1] == "layer_table"
+                short = name[1] in ("table", "layer_table", "claims", "report")
                 assert short or len(block[1].splitlines()) == 1, rule
     assert {"prepare", "train", "evaluate", "evaluate_real"} <= set(found)

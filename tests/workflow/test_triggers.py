@@ -11,7 +11,7 @@ import pytest
 from .conftest import Project
 
 COUNTED = ["table parameters"]
-RESULTS = ["claims", "figures of table3", "report", "table table3", "table text"]
+RESULTS = ["claims", "figures of all", "report", "table table3", "table text"]
 MEASURING = [
     "evaluate first-lr0.003, seed 0",
     "evaluate second-lr0.01, seed 0",

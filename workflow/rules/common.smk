@@ -12,7 +12,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import validate
 
-from msgbench.analysis import FIRST_TRAINING, figures_of
+from msgbench.analysis import FIRST_TRAINING, figures_of, figures_of_all
 from msgbench.analysis.cost import Workload, announcement, require_accepted
 from msgbench.config import LAYER_TABLES, OWN_TABLES, fingerprint_of, resolve
 from msgbench.config.dataset import WITH_FACES
@@ -87,7 +87,7 @@ wildcard_constraints:
     experiment=one_of(benchmark.experiments),
     table=one_of(benchmark.tables),
     layer_table=one_of(LAYER_TABLES),
-    figure=one_of(figures_of(benchmark)),
+    figure=one_of([*figures_of(benchmark), *benchmark.figures]),
     fp="[0-9a-f]{8}",
     seed="[0-9]+",
 
@@ -242,10 +242,10 @@ def require_leave():
 def tell_what_is_left_out():
     """One line for each dataset of the asked targets that is not configured."""
     asked = {job.rule.name for job in workflow.dag.jobs}.intersection(MADE_BY)
-    tables = []
+    names = []
     for target in asked:
-        tables += MADE_BY[target][1] or benchmark.tables_of_all()
-    for sentence in benchmark.left_out_sentences(dict.fromkeys(tables)):
+        names += MADE_BY[target][1] or (*benchmark.tables_of_all(), *benchmark.figures_of_all())
+    for sentence in benchmark.left_out_sentences(dict.fromkeys(names)):
         print(sentence, file=sys.stderr)
 
 
@@ -277,10 +277,13 @@ if workflow.is_main_process:
 MADE_BY = {}
 
 
-def all_of(target, made, tables=None):
-    """`made` by `target` and, where a dataset of `tables` (None: those of `all`) is left out, the error that says so."""
-    MADE_BY[target] = (made, tables)
-    if benchmark.allow_missing or not benchmark.left_out(tables):
+def all_of(target, made, names=None):
+    """`made` by `target` and, where a dataset of `names` is left out, the error that says so.
+
+    `names` are tables and figures; None: those of `all`.
+    """
+    MADE_BY[target] = (made, names)
+    if benchmark.allow_missing or not benchmark.left_out(names):
         return made
     return [*made, str(layout.left_out(target))]
 
@@ -322,9 +325,10 @@ def measured_beside():
 
 
 def pictures_drawn():
-    """Digest of the picture sets that were drawn of any run: claims look at them where they exist."""
-    files = [folder / SAMPLES_JSON for folder in layout.every_run_dir()]
-    return digest_of(file for file in files if file.is_file())
+    """Digest of the picture sets of runs that no figure of `all` shows: claims look at them where they exist."""
+    files = {folder / SAMPLES_JSON for folder in layout.every_run_dir()}
+    files -= {Path(in_runs(SAMPLES_JSON, [e])[0]) for e in pictured(benchmark.figures_of_all())}
+    return digest_of(file for file in sorted(files) if file.is_file())
 
 
 def published_from(wildcards):
@@ -345,6 +349,71 @@ def layer_tables():
     ]
 
 
+# Kinds of figures that show pictures of generators; the others are made from records alone.
+WITH_PICTURES = [
+    name
+    for name, figure in benchmark.figures.items()
+    if figure.kind not in ("architecture", "stability", "synchronisation", "learning_rates")
+]
+
+
+def figure_json(name):
+    """What a figure is, with its files beside it."""
+    return str(layout.figure(name, "json"))
+
+
+def figures_beside_all():
+    """Figures that `all` does not make."""
+    return [name for name in benchmark.figures if name not in benchmark.figures_of_all()]
+
+
+def pictured(figures):
+    """Experiments whose pictures `figures` show."""
+    return benchmark.figure_experiments(name for name in figures if name in WITH_PICTURES)
+
+
+def pictures_of_all():
+    """What the picture sets of `all`'s figures are drawn for."""
+    return [layout.pictures_json] if pictured(benchmark.figures_of_all()) else []
+
+
+def chosen_by(experiment):
+    """What says which snapshot of a run is drawn: its measurements, or its end where no table has it measured."""
+    return (
+        EVALUATE_JSON if experiment in benchmark.table_experiments(benchmark.tables) else TRAIN_JSON
+    )
+
+
+def shown_by(name):
+    """All that a figure is made from, but what is left out."""
+    if name not in benchmark.figures:
+        return measured_for(next(t for t in benchmark.tables if name in figures_of(benchmark, [t])))
+    figure, experiments = benchmark.figures[name], benchmark.figure_experiments([name])
+    if name in WITH_PICTURES:
+        # Those of the first seed.
+        return [in_runs(SAMPLES_JSON, [experiment])[0] for experiment in experiments]
+    if figure.kind == "learning_rates":
+        return measured_for(figure.table)
+    return [] if figure.kind == "architecture" else in_runs(TRAIN_JSON, experiments)
+
+
+def shown_by_all():
+    """What all tables and figures of `all` are made from."""
+    files = [file for table in benchmark.tables_of_all() for file in measured_for(table)]
+    for name in benchmark.figures_of_all():
+        if name not in WITH_PICTURES:
+            files += shown_by(name)
+    return [*dict.fromkeys(files), *pictures_of_all()]
+
+
+def spec_of_figure(name):
+    """What config.yaml says of a figure, or of the table that it belongs to."""
+    found = benchmark.figures.get(name) or next(
+        table for key, table in benchmark.tables.items() if name in figures_of(benchmark, [key])
+    )
+    return found.model_dump_json()
+
+
 def own_tables():
     """Parameters by the number of scales, and the numbers in running text."""
     return [layout.table_csv(name) for name in OWN_TABLES]
@@ -353,12 +422,6 @@ def own_tables():
 def of_first_version():
     """The tables of `all` whose numbers are those of the paper's first version."""
     return [t for t in benchmark.tables_of_all() if benchmark.tables[t].paper == "arxiv-v1"]
-
-
-def drawn_for(table):
-    """The figures of `table`, each with its numbers."""
-    names = figures_of(benchmark, [table])
-    return [layout.figure(name, kind) for name in names for kind in ("png", "csv")]
 
 
 # Digests of the sources of rooms that are cheap to run again.

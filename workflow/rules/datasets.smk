@@ -60,9 +60,9 @@ rule left_out:
     conda:
         "../../envs/environment.yaml"
     params:
-        tables=lambda wildcards: MADE_BY[wildcards.target][1] or [],
+        names=lambda wildcards: MADE_BY[wildcards.target][1] or [],
         config=lambda wildcards, output: CONFIG_ARGUMENTS,
     message:
         "what {wildcards.target} leaves out"
     shell:
-        "msgbench left-out {params.tables:q} --log {log:q} {params.config:q}"
+        "msgbench left-out {params.names:q} --log {log:q} {params.config:q}"

@@ -24,6 +24,7 @@ TASK_OF = {
     "evaluate": "evaluate",
     "evaluate_real": "evaluate",
     "sample": "evaluate",
+    "samples_of_all": "evaluate",
 }
 
 settings = workflow.resource_settings

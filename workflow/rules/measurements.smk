@@ -78,8 +78,8 @@ rule evaluate_real:
         " {params.weights:q}"
 
 
-# The picture sets of every run, drawn after the measurements have said which snapshot is the best. Not part of `all`:
-# no table needs them. The pictures lie undeclared in the folder beside the manifest.
+# The picture sets of every run, drawn after the measurements have said which snapshot is the best. `all` needs only
+# those that its figures show. The pictures lie undeclared in the folder beside the manifest.
 rule samples:
     input:
         [
@@ -93,7 +93,10 @@ rule samples:
 
 rule sample:
     input:
-        RUN_DIR / EVALUATE_JSON,
+        lambda wildcards: (
+            layout.run_dir(wildcards.experiment, wildcards.fp, wildcards.seed)
+            / chosen_by(wildcards.experiment)
+        ),
     output:
         RUN_DIR / SAMPLES_JSON,
     log:
@@ -114,7 +117,36 @@ rule sample:
         "sample {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "exec msgbench launch {params.job:q} --run-dir {params.job_dir:q} --output {output:q} --log {log:q}"
-        " -- msgbench sample {params.run_dir:q} --out {output:q} --log {log:q}"
+        " -- msgbench sample {params.run_dir:q} --at best-or-final --out {output:q} --log {log:q}"
+
+
+# The picture sets that the figures of `all` show, by one process: at small sizes most of its time is the start of
+# torch. They lie where the rule above puts them, with the manifest of each run.
+rule samples_of_all:
+    input:
+        [
+            in_runs(chosen_by(experiment), [experiment])[0]
+            for experiment in pictured(benchmark.figures_of_all())
+        ],
+    output:
+        layout.pictures_json,
+    log:
+        layout.log("samples-of-all"),
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        local_slots=local_slots("samples_of_all"),
+    params:
+        job=job_arguments("samples_of_all"),
+        job_dir=lambda wildcards, output: layout.job_dir("samples-of-all"),
+        sources=PICTURE_SOURCES,
+        run_dirs=lambda wildcards, input: [Path(file).parent for file in input],
+    message:
+        "samples of all"
+    shell:
+        "exec msgbench launch {params.job:q} --run-dir {params.job_dir:q} --output {output:q} --log {log:q}"
+        " -- msgbench sample {params.run_dirs:q} --each --at best-or-final --out {output:q} --log {log:q}"
 
 
 # Any experiment can be asked for by its name, also one that no table shows.

@@ -11,11 +11,13 @@ rule tables:
         "target tables"
 
 
+# All of them, also those whose runs `all` does not train.
 rule figures:
     input:
         all_of(
             "figures",
-            [layout.figure(figure) for figure in figures_of(benchmark, benchmark.tables_of_all())],
+            [layout.figures_json, *map(figure_json, figures_beside_all())],
+            [*benchmark.tables_of_all(), *benchmark.figures],
         ),
     message:
         "target figures"
@@ -25,7 +27,12 @@ rule table:
     input:
         lambda wildcards: measured_for(wildcards.table),
     output:
-        layout.table_csv("{table}"),
+        report(
+            layout.table_csv("{table}"),
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
     log:
         layout.log("table-{table}"),
     conda:
@@ -45,7 +52,12 @@ rule table:
 # Tables 6 and 7 are the networks themselves: they need no run.
 rule layer_table:
     output:
-        layout.table_csv("{layer_table}"),
+        report(
+            layout.table_csv("{layer_table}"),
+            caption="../report/layer_table.rst",
+            category="Tables",
+            labels={"table": "{layer_table}"},
+        ),
         layout.table_md("{layer_table}"),
     log:
         layout.log("table-{layer_table}"),
@@ -74,7 +86,12 @@ for name in OWN_TABLES:
                 else []
             ),
         output:
-            layout.table_csv(name),
+            report(
+                layout.table_csv(name),
+                caption="../report/own_table.rst",
+                category="Tables",
+                labels={"table": name},
+            ),
         log:
             layout.log(f"table-{name}"),
         conda:
@@ -93,40 +110,73 @@ for name in OWN_TABLES:
             "msgbench table {params.name} --log {log:q} {params.config:q}"
 
 
-# All figures of a table by one process: most of a figure's time is the start of its libraries.
-for name in benchmark.tables:
+# All figures of `all` by one process: most of a figure's time is the start of its libraries. They lie undeclared
+# beside the list, because one whose runs left nothing to show has no picture.
+rule figures_of_all:
+    input:
+        shown_by_all(),
+    output:
+        layout.figures_json,
+    log:
+        layout.log("figures"),
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        local_slots=1,
+    params:
+        figures=figures_of_all(benchmark),
+        sources=ANALYSIS_SOURCES,
+        spec=fingerprint_of(
+            [
+                {name: table.model_dump(mode="json") for name, table in benchmark.tables.items()},
+                {
+                    name: figure.model_dump(mode="json")
+                    for name, figure in benchmark.figures.items()
+                },
+            ]
+        ),
+        config=lambda wildcards, output: CONFIG_ARGUMENTS,
+    message:
+        "figures of all"
+    shell:
+        "msgbench figure --log {log:q} {params.config:q}"
 
-    rule:
-        name:
-            f"figures_of_{name}"
-        input:
-            measured_for(name),
-        output:
-            drawn_for(name),
-        log:
-            layout.log(f"figures-{name}"),
-        conda:
-            "../../envs/environment.yaml"
-        resources:
-            local_slots=1,
-        params:
-            figures=figures_of(benchmark, [name]),
-            sources=ANALYSIS_SOURCES,
-            spec=fingerprint_of(benchmark.tables[name].model_dump(mode="json")),
-            config=lambda wildcards, output: CONFIG_ARGUMENTS,
-        message:
-            f"figures of {name}"
-        shell:
-            "msgbench figure {params.figures:q} --log {log:q} {params.config:q}"
+
+# One figure by itself, as what it needs is there before all the rest.
+rule figure:
+    input:
+        lambda wildcards: shown_by(wildcards.figure),
+    output:
+        layout.figure("{figure}", "json"),
+    log:
+        layout.log("figure-{figure}"),
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        local_slots=1,
+    params:
+        sources=ANALYSIS_SOURCES,
+        spec=lambda wildcards: spec_of_figure(wildcards.figure),
+        config=lambda wildcards, output: CONFIG_ARGUMENTS,
+    message:
+        "figure {wildcards.figure}"
+    shell:
+        "msgbench figure {wildcards.figure} --log {log:q} {params.config:q}"
 
 
 # The sentences of the papers, each tested against all records. What fixed latents showed and what was drawn of them
 # lies undeclared beside the records; it is read where it exists.
 rule claims:
     input:
-        [file for table in benchmark.tables_of_all() for file in measured_for(table)],
+        shown_by_all(),
     output:
         layout.claims_json,
+        report(
+            layout.claims_json.with_suffix(".csv"),
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"claims": "all"},
+        ),
     log:
         layout.log("claims"),
     conda:
@@ -149,9 +199,16 @@ rule report:
     input:
         layout.claims_json,
         MADE_BY["tables"][0],
-        MADE_BY["figures"][0],
+        layout.figures_json,
     output:
         layout.report_html,
+        report(
+            directory(layout.report_figures),
+            patterns=["{name}.png"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{name}"},
+        ),
     log:
         layout.log("report"),
     conda:
@@ -218,6 +275,17 @@ for name in benchmark.tables:
             name
         input:
             all_of(name, [layout.table_csv(name)], [name]),
+        message:
+            "target {rule}"
+
+
+for name in benchmark.figures:
+
+    rule:
+        name:
+            name
+        input:
+            all_of(name, [figure_json(name)], [name]),
         message:
             "target {rule}"
 

@@ -5,6 +5,7 @@ moved and opened elsewhere. A page is data first (index.py, run_pages.py, datase
 templates/ lays it out and escapes every text.
 """
 
+from msgbench.analysis.report.archive import zip_results
 from msgbench.analysis.report.write import make_report
 
-__all__ = ["make_report"]
+__all__ = ["make_report", "zip_results"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 480, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 18, 48
 SLOTS = 6
 # From here on an axis of positive values is logarithmic: what happens at the end would be a flat line.
 _WIDE_RANGE = 8.0
@@ -105,7 +105,7 @@ def line_chart(chart: Chart) -> Markup:
     for x in ticks(left, right, 6):
         parts.append(
             Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
-                px(x), HEIGHT - _BOTTOM + 16, number_of(x)
+                px(x), HEIGHT - _BOTTOM + 18, number_of(x)
             )
         )
     parts.append(
@@ -126,6 +126,12 @@ def line_chart(chart: Chart) -> Markup:
                 classes, drawn, series.label, stated
             )
         )
+        if not points:
+            parts.append(
+                Markup('<text class="level" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(
+                    WIDTH - _RIGHT, py(series.y[0]) - 4, series.label
+                )
+            )
         if 0 < len(points) <= 12 and not series.faint:
             parts += [
                 Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(
@@ -152,7 +158,7 @@ def _row(y: float, text: str) -> Markup:
     return Markup(
         '<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
         '<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>'
-    ).format(_LEFT, WIDTH - _RIGHT, y, y, _LEFT - 6, y + 3.5, text)
+    ).format(_LEFT, WIDTH - _RIGHT, y, y, _LEFT - 6, y + 4.5, text)
 
 
 def histogram(title: str, bins: Sequence[Bin]) -> Markup:

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from msgbench.analysis.report.claims import PAPERS
-from msgbench.analysis.report.parts import Link, href, link
+from msgbench.analysis.report.parts import Link, href, link, write_unsynced
 from msgbench.errors import ResultsError
 from msgbench.records import read_json
 
-# A vector picture beyond this is slower to open than its pixels.
-_MOST_SVG_BYTES = 300_000
 _SUFFIXES = ("png", "svg", "csv", "webp", "gif", "json")
 
 
@@ -29,13 +27,20 @@ class PageFigure:
     statement: str
     alt: str
     picture: str
+    shown: str
+    """The report's copy of `picture`."""
     moving: str
     missing: tuple[str, ...]
     files: tuple[Link, ...]
 
 
-def figures_in(folder: Path, planned: Iterable[str], page_folder: Path) -> tuple[PageFigure, ...]:
-    """Every figure in `folder` and of `planned`: those of the papers first, by number, then those of tables."""
+def figures_in(
+    folder: Path, planned: Iterable[str], page_folder: Path, copies: Path
+) -> tuple[PageFigure, ...]:
+    """Every figure in `folder` and of `planned`: those of the papers first, by number, then those of tables.
+
+    `copies` is where the report keeps the pictures that it shows.
+    """
     names = dict.fromkeys([*planned, *(path.stem for path in sorted(folder.glob("*.png")))])
     described = {
         path.stem: content
@@ -44,7 +49,9 @@ def figures_in(folder: Path, planned: Iterable[str], page_folder: Path) -> tuple
     }
     names |= dict.fromkeys(described)
     ordered = sorted(names, key=lambda name: _order(described.get(name, {})))
-    return tuple(_figure(folder, name, described.get(name, {}), page_folder) for name in ordered)
+    return tuple(
+        _figure(folder, name, described.get(name, {}), page_folder, copies) for name in ordered
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -62,12 +69,12 @@ def _order(content: dict[str, Any]) -> tuple[bool, str, float, str]:
     return (stated is None, str(content.get("paper") or "~")[::-1], float(digits or 0), str(stated))
 
 
-def _figure(folder: Path, name: str, content: dict[str, Any], page_folder: Path) -> PageFigure:
+def _figure(
+    folder: Path, name: str, content: dict[str, Any], page_folder: Path, copies: Path
+) -> PageFigure:
     paths = {suffix: folder / f"{name}.{suffix}" for suffix in _SUFFIXES}
     there = {suffix: path for suffix, path in paths.items() if path.is_file()}
     picture = there.get("png")
-    if "svg" in there and there["svg"].stat().st_size < _MOST_SVG_BYTES:
-        picture = there["svg"]
     moving = there.get("webp", there.get("gif"))
     missing = content.get("missing")
     missing = tuple(map(str, missing)) if isinstance(missing, list) else ()
@@ -86,7 +93,19 @@ def _figure(folder: Path, name: str, content: dict[str, Any], page_folder: Path)
         statement=str(content.get("statement") or ""),
         alt=str(content.get("alt") or title),
         picture="" if picture is None else href(picture, page_folder),
+        shown="" if picture is None else href(copies / picture.name, page_folder),
         moving="" if moving is None else href(moving, page_folder),
         missing=missing,
         files=tuple(link(s.upper(), path, page_folder) for s, path in there.items()),
     )
+
+
+def copy_pictures(folder: Path, copies: Path) -> None:
+    """Make `copies` hold the PNG files of `folder` and nothing else of that kind."""
+    copies.mkdir(parents=True, exist_ok=True)
+    names = {path.name for path in folder.glob("*.png")}
+    for old in copies.glob("*.png"):
+        if old.name not in names:
+            old.unlink()
+    for name in sorted(names):
+        write_unsynced(copies / name, (folder / name).read_bytes())

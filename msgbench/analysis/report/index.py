@@ -13,6 +13,7 @@ from markupsafe import Markup
 from msgbench.analysis import fid_protocol, figures_of, scale
 from msgbench.analysis.collect import Collection, Dataset, Missing, Record, Run
 from msgbench.analysis.commands import changes_of, step_command, workflow_command
+from msgbench.analysis.estimates import mean
 from msgbench.analysis.figures import series_labels
 from msgbench.analysis.report.charts import Chart, Series, line_chart
 from msgbench.analysis.report.claims import PageClaim, counted_verdicts
@@ -80,6 +81,8 @@ class PageTable:
     measured: int
     """Rows with a score of ours, of those that are not quoted."""
     own_rows: int
+    ours_range: str
+    paper_range: str
     statement: str
     not_comparable: str
     """Why its scores do not stand beside the paper's; shown where the protocol says that they do not."""
@@ -125,6 +128,8 @@ class Index:
     tier: str
     title: str
     statement: str
+    incomparable: bool
+    """Whether no table's scores stand beside the paper's."""
     facts: tuple[Fact, ...]
     held: tuple[str, ...]
     verdicts: tuple[tuple[str, int], ...]
@@ -161,6 +166,7 @@ def index_of(
         tier=benchmark.tier,
         title=_title(tables),
         statement=_statement(tables, benchmark.tier),
+        incomparable=not any(table.protocol.comparable_with_paper for table in tables),
         facts=_facts(collection, origins, site),
         held=_held(collection, tables),
         verdicts=_verdicts(tables),
@@ -176,7 +182,10 @@ def index_of(
             page.parent,
         ),
         figures=figures_in(
-            layout.figure("x").parent, figures_of(benchmark, benchmark.tables_of_all()), page.parent
+            layout.figure("x").parent,
+            figures_of(benchmark, benchmark.tables_of_all()),
+            page.parent,
+            layout.report_figures,
         ),
         claims=claims,
         claim_verdicts=counted_verdicts(claims),
@@ -235,13 +244,7 @@ def _facts(
                 f"{format_duration(_measuring_seconds(runs))} measuring {records:,} scores",
             ),
         ),
-        Fact(
-            "Datasets",
-            tuple(
-                site.of_dataset(d, site.index, dataset_line(d))
-                for d in collection.datasets.values()
-            ),
-        ),
+        *_dataset_facts(collection, site),
         Fact("Commit", commits(origins)),
         Fact("Machine", _machines(origins)),
         Fact("Date", (_span(written[0], written[-1]) if written else "no records yet",)),
@@ -268,10 +271,18 @@ def _span(first: str, last: str) -> str:
     return f"{day} {start} UTC" if start == end else f"{day} {start} to {end} UTC"
 
 
-def dataset_line(dataset: Dataset) -> str:
-    images = f"{dataset.manifest.count:,} images" if dataset.manifest else "not prepared"
-    kind = ", drawn by msgbench as a stand-in" if dataset.stand_in else ""
-    return f"{dataset.spec.name}: {images}{kind}"
+def _dataset_facts(collection: Collection, site: Site) -> Iterator[Fact]:
+    """The datasets by what they are: the published images, drawn stand-ins, not prepared."""
+    groups: dict[str, list[Dataset]] = {}
+    for dataset in collection.datasets.values():
+        kind = "drawn by msgbench as stand-ins" if dataset.stand_in else "as published"
+        groups.setdefault(kind if dataset.manifest else "not prepared", []).append(dataset)
+    for kind, datasets in groups.items():
+        yield Fact(
+            "Datasets",
+            (f"{len(datasets)} {kind}",),
+            tuple(site.of_dataset(dataset, site.index) for dataset in datasets),
+        )
 
 
 def _held(collection: Collection, tables: Sequence[Table]) -> tuple[str, ...]:
@@ -290,12 +301,8 @@ def _held(collection: Collection, tables: Sequence[Table]) -> tuple[str, ...]:
             sentences.append(
                 f"{lower} of {len(ends)} runs end with a lower FID ({name}) than their untrained generator."
             )
-    several = len(list(tables)) > 1
-    for table in tables:
-        if not several:  # else the tables say it, row by row
-            sentences += _learned(table)
-        prefix = f"{table.spec.title.partition(':')[0]}: " if several else ""
-        sentences += [prefix + sentence for sentence in _spread(table)]
+    if len(tables) == 1:  # else the tables say it, row by row
+        sentences += [*_learned(tables[0]), *_spread(tables[0])]
     return tuple(sentences)
 
 
@@ -364,12 +371,23 @@ def _table(table: Table, collection: Collection, site: Site) -> PageTable:
         verdicts=_verdicts([table]),
         measured=sum(bool(row.best) for row in own),
         own_rows=len(own),
+        ours_range=_range(mean(row.best) for row in own if row.runs),
+        paper_range=_range(row.paper.value for row in own if row.runs),
         statement=table.statement,
         not_comparable=scale.not_comparable(table.protocol).replace("'", "’"),
         chart=chart,
         chart_lines=lines,
         files=files(named, folder),
     )
+
+
+def _range(values: Iterable[float | None]) -> str:
+    """Smallest to largest; empty for none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    low, high = number(min(known)), number(max(known))
+    return low if low == high else f"{low}–{high}"
 
 
 def _table_line(table: Table, row: Row, site: Site) -> TableLine:

@@ -34,7 +34,9 @@ class Fact:
     """A term and what is to say about it."""
 
     term: str
-    lines: tuple[str | Link, ...]
+    lines: tuple[str, ...]
+    links: tuple[Link, ...] = ()
+    """Stand in one line of their own."""
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,10 @@ def thumbnail_file(grid: Grid, out: Path, folder: Path) -> Thumbnail:
 def preview(grid: Grid) -> Thumbnail:
     """A few images of a grid as one small data URI; lossy, to recognise a run by."""
     images = grid_images(grid.path, grid.scale)[0, :PREVIEW_COLUMNS]
-    sheet = tiled(images[None]).convert("RGB")
-    small = sheet.resize((PREVIEW_TILE * len(images), PREVIEW_TILE), Image.Resampling.BOX)
+    side = images.shape[1]
+    row = Image.fromarray(images.swapaxes(0, 1).reshape(side, len(images) * side, 3))
+    how = Image.Resampling.BOX if side > PREVIEW_TILE else Image.Resampling.NEAREST
+    small = row.resize((PREVIEW_TILE * len(images), PREVIEW_TILE), how)
     buffer = io.BytesIO()
     small.save(buffer, format="WEBP", quality=75)
     uri = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -109,6 +109,7 @@ class RecordLine:
     sample_set: str
     measured: tuple[str, ...]
     commit: str
+    dirty: bool
     file: Link
 
 
@@ -290,6 +291,8 @@ def _record_line(record: Record, folder: Path) -> RecordLine:
     seconds = origin.get("seconds")
     when = str(origin.get("written") or "")
     took = f", {seconds:.1f} s" if isinstance(seconds, int | float) else ""
+    if len(when) == len("2026-01-02T03:04:05Z"):
+        when = f"{when[:10]} {when[11:19]} UTC"
     measured = (f"{when}{took}", f"{origin.get('device') or ''} {origin.get('host') or ''}".strip())
     commit = str(origin.get("commit") or "")[:12] or "not a git checkout"
     return RecordLine(
@@ -303,7 +306,8 @@ def _record_line(record: Record, folder: Path) -> RecordLine:
         parts=", ".join(f"{name} {number(value)}" for name, value in record.parts.items()),
         sample_set=sample_set + (f", sha256 {checksum[:12]}" if checksum else ""),
         measured=tuple(line for line in measured if line),
-        commit=commit + (" with local changes" if origin.get("dirty") else ""),
+        commit=commit,
+        dirty=bool(origin.get("dirty")),
         file=link(record.path.name, record.path, folder),
     )
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from msgbench.analysis.collect import collect
 from msgbench.analysis.report.claims import claims_in
 from msgbench.analysis.report.dataset_pages import dataset_page
+from msgbench.analysis.report.figure_files import copy_pictures
 from msgbench.analysis.report.further_pages import missing_page, protocol_lines
 from msgbench.analysis.report.index import all_datasets, index_of
 from msgbench.analysis.report.parts import Site, href, others_of, site_of, write_unsynced
@@ -73,6 +74,7 @@ def make_report(benchmark: Benchmark, layout: Layout) -> Path:
     writer = _Writer(site, benchmark.tier, _environment())
     for name in _ASSETS:
         write_unsynced(site.asset(name), (_FOLDER / "assets" / name).read_bytes())
+    copy_pictures(layout.figure("x").parent, layout.report_figures)
     tables = [build_table(collection, name) for name in benchmark.tables_of_all()]
     claims = claims_in(collection, site)
     index = index_of(collection, tables, claims, site)

@@ -32,7 +32,7 @@
       if ((a.text === "") !== (b.text === "")) return a.text === "" ? 1 : -1; // empty ones last, always
       const order = a.number !== null && b.number !== null
         ? a.number - b.number
-        : a.text.localeCompare(b.text, "en", { numeric: true });
+        : a.text < b.text ? -1 : Number(a.text > b.text);
       return downwards ? -order : order;
     });
     body.append(...keyed.map((entry) => entry.row));
