@@ -324,7 +324,8 @@ def bench(
     what: Annotated[
         str,
         typer.Argument(
-            help="training (steps), processes (that share a step), metrics (scores from made-up features), or results."
+            help="training (steps), processes (that share a step), precision (scores of short runs), metrics (scores "
+            "from made-up features), or results."
         ),
     ] = "training",
     method: Annotated[str, typer.Option(help="Name under `methods`.")] = "msg-progan",
@@ -362,13 +363,23 @@ def bench(
     from msgbench.console import log_to
 
     log_to(log)
-    allowed = ("training", "processes", "metrics", "results")
+    allowed = ("training", "processes", "precision", "metrics", "results")
     if what not in allowed:
         raise ConfigError(f"bench: {what!r} is not allowed; allowed: {', '.join(allowed)}")
     if what == "results":
         from msgbench.bench_results import bench_results
 
         for line in bench_results(config, out=out):
+            typer.echo(line)
+        return
+    if what == "precision":
+        from msgbench.bench_precision import bench_precision
+
+        if out is None:
+            raise ConfigError("--out: bench precision needs a folder for its runs")
+        for line in bench_precision(
+            config, set_ or (), precision or ["float32", "bfloat16"], known_device(device), out
+        ):
             typer.echo(line)
         return
     if what == "metrics":

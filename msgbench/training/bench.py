@@ -66,6 +66,8 @@ class Timing:
     gflop_per_second: float
     ratio_to_plain: float
     ratio_to_authors: float | None
+    cpu_seconds_per_step: float
+    """CPU time of the step: on a CPU what the clock would say, times the threads, if nothing else ran."""
     first_seconds: float
     peak_memory_mb: float
 
@@ -91,13 +93,17 @@ def bench(
         steps[authors.label] = authors_step(authors.checkout, side, batch, device)
         cases = [replace(of_plain, label=authors.label), *cases]
     seconds: dict[str, list[float]] = {label: [] for label in steps}
+    worked: dict[str, list[float]] = {label: [] for label in steps}
     with Progress("bench", (rounds + 1) * len(steps), "steps") as progress:
         for _ in range(rounds + 1):
             for label, step in steps.items():
+                began = time.process_time()
                 seconds[label].append(_timed(step, device))
+                worked[label].append(time.process_time() - began)
                 progress.advance()
     first = {label: values.pop(0) for label, values in seconds.items()}
     medians = {label: statistics.median(values) for label, values in seconds.items()}
+    work = {label: statistics.median(values[1:]) for label, values in worked.items()}
     theirs = None if authors is None else medians[authors.label]
     return [
         _timing(
@@ -105,6 +111,7 @@ def bench(
             medians[case.label],
             medians[of_plain.label],
             theirs,
+            work[case.label],
             first[case.label],
             device,
             threads,
@@ -118,6 +125,7 @@ def _timing(
     seconds: float,
     plain: float,
     theirs: float | None,
+    work: float,
     first: float,
     device: torch.device,
     threads: int,
@@ -136,6 +144,7 @@ def _timing(
         gflop_per_second=round(case.flop_per_image * batch / seconds / 1e9, 2),
         ratio_to_plain=round(plain / seconds, 3),
         ratio_to_authors=None if theirs is None else round(theirs / seconds, 3),
+        cpu_seconds_per_step=round(work, 4),
         first_seconds=round(first, 3),
         peak_memory_mb=round(peak_memory_mb(device)),
     )

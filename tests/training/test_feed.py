@@ -97,3 +97,13 @@ def test_what_cannot_be_read_is_an_error_of_the_step(store_dir: Path) -> None:
         feed.batch(0, 8)
         with pytest.raises(OSError, match="gone"):
             feed.batch(8, 8)
+
+
+@pytest.mark.gpu
+def test_a_gpu_keeps_a_small_dataset_and_reads_a_large_one_ahead(store_dir: Path) -> None:
+    store, cuda = Store.open(store_dir), torch.device("cuda")
+    expected = Feed(store, 7, True, CPU, every).batch(8, 8)
+    for most, how in ((None, "resident"), (0, "read ahead")):
+        with Feed(store, 7, True, cuda, every, most) as feed:
+            assert feed.how == how
+            assert torch.equal(feed.batch(8, 8).cpu(), expected)
