@@ -21,7 +21,7 @@ from PIL import Image
 
 from msgbench.analysis import figures_of
 from msgbench.analysis.claims.forms import make_claims
-from msgbench.analysis.figures import make_figure
+from msgbench.analysis.figures import make_figures
 from msgbench.analysis.report import make_report
 
 pytestmark = pytest.mark.browser
@@ -50,8 +50,7 @@ def chromium():
 def tree(tmp_path_factory, results_tree):
     """A complete smoke tier with its figures, claims and report."""
     made = results_tree(tmp_path_factory.mktemp("browser"), "smoke").complete(grids=True)
-    for name in figures_of(made.benchmark, ["table3"]):
-        make_figure(made.benchmark, made.layout, name, made.layout.figure(name))
+    make_figures(made.benchmark, made.layout, figures_of(made.benchmark, ["table3"]))
     make_claims(made.benchmark, made.layout)
     logs = made.folder(LR3) / "logs"
     logs.mkdir()

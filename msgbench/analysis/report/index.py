@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from msgbench.analysis import fid_protocol, figures_of, scale
+from msgbench.analysis import fid_protocol, figures_of_all, scale
 from msgbench.analysis.collect import Collection, Dataset, Missing, Record, Run
 from msgbench.analysis.commands import changes_of, step_command, workflow_command
 from msgbench.analysis.estimates import mean
@@ -183,7 +183,7 @@ def index_of(
         ),
         figures=figures_in(
             layout.figure("x").parent,
-            figures_of(benchmark, benchmark.tables_of_all()),
+            figures_of_all(benchmark),
             page.parent,
             layout.report_figures,
         ),
@@ -565,7 +565,8 @@ def _commands(collection: Collection) -> tuple[Command, ...]:
     ]
     shown = benchmark.tables_of_all()
     again = [step_command(f"table {name}", changes) for name in shown]
-    again += [step_command(f"figure {name}", changes) for name in figures_of(benchmark, shown)]
+    again.append(step_command("figure", changes))
+    again.append(step_command("claims", changes))
     commands.append(
         Command(
             "Tables, figures and this page, from the records",
