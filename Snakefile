@@ -13,6 +13,9 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/launching.smk"
 include: "workflow/rules/datasets.smk"

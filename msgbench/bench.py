@@ -23,7 +23,8 @@ from msgbench.device import choose_device
 from msgbench.errors import ConfigError
 from msgbench.models.arithmetic import training_flops
 from msgbench.records import provenance, write_text
-from msgbench.training.bench import PLAIN, Case, Timing, bench
+from msgbench.training.bench import PLAIN, Authors, Case, Timing, bench
+from msgbench.training.bench_authors import authors_label
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -40,10 +41,14 @@ def run_bench(
     rounds: int,
     device: str,
     out: Path | None,
+    compiled: bool = False,
+    beside: Path | None = None,
 ) -> list[str]:
     """Time `method` at every resolution and precision; the lines of the Markdown table.
 
-    With `out` the folder gets bench.csv and bench.md. Raises ConfigError for an unknown method or value.
+    `compiled`: each precision compiled, too. `beside`: a checkout of the authors' PyTorch code, which is timed, too,
+    and needs a method of the first version's networks. With `out` the folder gets bench.csv and bench.md. Raises
+    ConfigError for an unknown method or value.
     """
     for precision in precisions:
         if precision not in PRECISIONS:
@@ -54,6 +59,7 @@ def run_bench(
     _check_numbers(base, resolutions, batch_size, width, threads, rounds)
     if out is not None and out.exists() and not out.is_dir():
         raise ConfigError(f"--out: {str(out)!r} is not allowed; allowed: a folder, or a new one")
+    authors = None if beside is None else _authors(base, beside, width)
     on = choose_device(device)
     timings: list[Timing] = []
     for resolution in resolutions:
@@ -61,16 +67,49 @@ def run_bench(
             benchmark, base, resolution, "float32", batch_size, width, threads, plain=True
         )
         cases = [
-            _case(benchmark, base, resolution, precision, batch_size, width, threads)
+            _case(
+                benchmark,
+                base,
+                resolution,
+                precision,
+                batch_size,
+                width,
+                threads,
+                compiled=is_compiled,
+            )
+            for is_compiled in ((False, True) if compiled else (False,))
             for precision in precisions
         ]
-        timings += bench([plain, *cases], on, rounds, threads)
+        timings += bench([plain, *cases], on, rounds, threads, authors)
     origin = provenance(timings[0].device)
     lines = _markdown(timings, width, rounds, origin)
     if out is not None:
         write_text(out / "bench.md", "\n".join(lines) + "\n")
         write_text(out / "bench.csv", _csv(timings, origin))
     return lines
+
+
+def bench_run(
+    benchmark: Benchmark,
+    method: str,
+    resolution: int,
+    precision: str,
+    batch_size: int,
+    width: float,
+) -> RunSpec:
+    """The run whose steps `msgbench bench processes` times; raises ConfigError as `run_bench` does."""
+    base = _experiment_of(benchmark, method)
+    _check_numbers(base, [resolution], batch_size, width, 1, 1)
+    return _case(benchmark, base, resolution, precision, batch_size, width, 1).run
+
+
+def _authors(base: ExperimentSpec, checkout: Path, width: float) -> Authors:
+    if base.model.variant != "bmsg" or width != 1:
+        raise ConfigError(
+            f"--beside: the authors' code has the networks of model.variant bmsg at full width, not those of "
+            f"{base.method} at --width {width:g}; allowed: --method msg-gan-v1 --width 1"
+        )
+    return Authors(authors_label(checkout), checkout)
 
 
 def _check_numbers(
@@ -125,6 +164,7 @@ def _case(
     width: float,
     threads: int,
     plain: bool = False,
+    compiled: bool = False,
 ) -> Case:
     raw = base.model_dump(mode="json")
     raw["dataset"] |= {"source": "embedded", "num_images": 1, "resolution": resolution}
@@ -146,6 +186,7 @@ def _case(
         }
         raw["training"]["total_kimg"] = 10 * batch_size / 1000
     raw["training"] |= {"precision": precision, "batch_size": batch_size, "num_threads": threads}
+    raw["training"] |= {"compile": "default" if compiled else "none"}
     try:
         spec = ExperimentSpec.model_validate_json(json.dumps(raw))
     except ValidationError as error:
@@ -158,7 +199,8 @@ def _case(
         fingerprint=spec.fingerprint,
         spec=spec,
     )
-    return Case(PLAIN if plain else precision, run, training_flops(spec.model, spec.loss), plain)
+    label = PLAIN if plain else f"{precision} compiled" if compiled else precision
+    return Case(label, run, training_flops(spec.model, spec.loss), plain)
 
 
 def _markdown(
@@ -170,12 +212,15 @@ def _markdown(
         f"{where}, {first.threads} CPU threads, torch {versions['torch']}, {origin['written'][:10]}, "
         f"width multiplier {width:g}, median of {rounds} alternating rounds, commit {str(origin['commit'])[:10]}",
         "",
-        "| method | px | step | batch | s/step | images/s | GFLOP/s | ratio to plain |",
-        "|---|---|---|---|---|---|---|---|",
+        "| method | px | step | batch | s/step | images/s | GFLOP/s | ratio to plain | to the authors' "
+        "| CPU s/step | first step, s |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {t.method} | {t.resolution} | {t.label} | {t.batch_size} | {t.seconds_per_step:.3g} "
-        f"| {t.images_per_second:.3g} | {t.gflop_per_second:.4g} | {t.ratio_to_plain:.2f} |"
+        f"| {t.images_per_second:.3g} | {t.gflop_per_second:.4g} | {t.ratio_to_plain:.2f} "
+        f"| {'' if t.ratio_to_authors is None else f'{t.ratio_to_authors:.2f}'} "
+        f"| {t.cpu_seconds_per_step:.3g} | {t.first_seconds:.3g} |"
         for t in timings
     ]
     return lines

@@ -1,4 +1,4 @@
-"""`msgbench bench results`: what tables and claims cost, on made-up records of the size of the whole benchmark.
+"""`msgbench bench results`: what tables, claims, figures and the report cost, on made-up records of all experiments.
 
 Every experiment of the tables, five seeds each, in the paper tier; the records are written first and not timed. Nothing
 that is made of them is a result, and all of it is deleted at the end.
@@ -12,8 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgbench.analysis import figures_of_all
 from msgbench.analysis.claims.forms import make_claims
 from msgbench.analysis.collect import collect
+from msgbench.analysis.figures import make_figures
+from msgbench.analysis.report import make_report
 from msgbench.analysis.table_forms import make_table
 from msgbench.config import Benchmark, load_benchmark
 from msgbench.console import Progress
@@ -40,7 +43,7 @@ def made_up_benchmark(config: Path, every_kimg: float | None = None) -> Benchmar
 
 
 def bench_results(config: Path, out: Path | None = None) -> list[str]:
-    """Times tables and claims on made-up records; the lines of a Markdown table.
+    """Times tables, claims, figures and the report on made-up records; the lines of a Markdown table.
 
     With `out` the folder gets bench-results.md.
     """
@@ -50,6 +53,7 @@ def bench_results(config: Path, out: Path | None = None) -> list[str]:
         with Progress("made-up records", 1, "benchmarks") as progress:
             write_results(benchmark, layout)
             progress.advance(1)
+        figures = figures_of_all(benchmark)
         steps: list[tuple[str, Callable[[], object]]] = [
             ("read everything once", lambda: collect(benchmark, layout)),
             *(
@@ -57,6 +61,8 @@ def bench_results(config: Path, out: Path | None = None) -> list[str]:
                 for name in benchmark.tables_of_all()
             ),
             ("claims", lambda: make_claims(benchmark, layout)),
+            ("figures", lambda: make_figures(benchmark, layout, figures)),
+            ("report", lambda: make_report(benchmark, layout)),
         ]
         timed: list[tuple[str, float, float]] = []
         for name, step in steps:

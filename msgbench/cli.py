@@ -20,7 +20,7 @@ from msgbench.cli_options import DeviceOption, LogOption, known_device, known_th
 from msgbench.errors import ConfigError, MsgbenchError, StoppedBySignal
 
 if TYPE_CHECKING:
-    from msgbench.config import Benchmark
+    from msgbench.config import Benchmark, DatasetSpec
     from msgbench.data.sources.base import Split
     from msgbench.layout import Layout
 
@@ -288,17 +288,35 @@ def figure(
 
 @app.command()
 def report(
-    config: ConfigOption = DEFAULT_CONFIG, set_: SetOption = None, log: LogOption = None
+    zip_: Annotated[
+        Path | None,
+        typer.Option("--zip", help="Also pack the tier's results for a reviewer into this file."),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
 ) -> None:
-    """Write the page that a reviewer opens."""
-    from msgbench.analysis.report import make_report
+    """Write the pages that a reviewer opens."""
+    from msgbench.analysis.report import make_report, zip_results
     from msgbench.console import log_to, say
 
     log_to(log)
     benchmark = _benchmark(config, set_)
     layout = _layout(benchmark)
-    make_report(benchmark, layout, layout.report_html)
-    say(f"report: {layout.report_html}")
+    if zip_ is not None and zip_.suffix.lower() != ".zip":
+        raise ConfigError(f"--zip: {str(zip_)!r} is not allowed; allowed: a file name with .zip")
+    say(f"report: {make_report(benchmark, layout)}")
+    if zip_ is not None:
+        count = zip_results(layout, zip_)
+        bound = [
+            d.name for d in benchmark.datasets.values() if d.accept_terms and not d.is_stand_in
+        ]
+        say(f"report: {count} files in {zip_}, without images, snapshots and states")
+        if bound:
+            say(
+                f"report: it shows small pictures of {', '.join(bound)}, whose terms of use you accepted: pass it on "
+                "as they allow"
+            )
 
 
 @app.command()
@@ -306,7 +324,8 @@ def bench(
     what: Annotated[
         str,
         typer.Argument(
-            help="training (steps), metrics (scores from made-up features), or results."
+            help="training (steps), processes (that share a step), precision (scores of short runs), metrics (scores "
+            "from made-up features), or results."
         ),
     ] = "training",
     method: Annotated[str, typer.Option(help="Name under `methods`.")] = "msg-progan",
@@ -320,6 +339,18 @@ def bench(
     width: Annotated[float, typer.Option(help="Width multiplier; 1 = as published.")] = 1.0,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     rounds: Annotated[int, typer.Option(help="Timed rounds; the median counts.")] = 3,
+    processes: Annotated[
+        int, typer.Option(help="Of `processes`: how many share a step, against one.")
+    ] = 2,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Each precision compiled, too.")
+    ] = False,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            help="A checkout of the authors' BMSG-GAN to time, too; with --method msg-gan-v1."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for bench.csv and bench.md; default: print only.")
     ] = None,
@@ -328,16 +359,27 @@ def bench(
     device: DeviceOption = "auto",
     log: LogOption = None,
 ) -> None:
-    """Time training steps beside a plain eager float32 one: images/s, FLOP/s, ratios; or scores; or tables, claims."""
+    """Time training steps beside a plain eager float32 one; or the scores; or what is made from records."""
     from msgbench.console import log_to
 
     log_to(log)
-    if what not in ("training", "metrics", "results"):
-        raise ConfigError(f"bench: {what!r} is not allowed; allowed: training, metrics, results")
+    allowed = ("training", "processes", "precision", "metrics", "results")
+    if what not in allowed:
+        raise ConfigError(f"bench: {what!r} is not allowed; allowed: {', '.join(allowed)}")
     if what == "results":
         from msgbench.bench_results import bench_results
 
         for line in bench_results(config, out=out):
+            typer.echo(line)
+        return
+    if what == "precision":
+        from msgbench.bench_precision import bench_precision
+
+        if out is None:
+            raise ConfigError("--out: bench precision needs a folder for its runs")
+        for line in bench_precision(
+            config, set_ or (), precision or ["float32", "bfloat16"], known_device(device), out
+        ):
             typer.echo(line)
         return
     if what == "metrics":
@@ -347,8 +389,16 @@ def bench(
             typer.echo(line)
         return
     benchmark = _benchmark(config, [*(set_ or ()), "tier=paper"])
-    from msgbench.bench import run_bench
+    from msgbench.bench import bench_run, run_bench
 
+    if what == "processes":
+        from msgbench.bench_processes import bench_processes
+
+        side, chosen = (resolution or [32])[0], (precision or ["float32"])[0]
+        run = bench_run(benchmark, method, side, chosen, batch_size, width)
+        for line in bench_processes(run, processes, rounds, out):
+            typer.echo(line)
+        return
     for line in run_bench(
         benchmark,
         method,
@@ -360,6 +410,8 @@ def bench(
         rounds=rounds,
         device=known_device(device),
         out=out,
+        compiled=compiled,
+        beside=beside,
     ):
         typer.echo(line)
 
@@ -545,6 +597,31 @@ RunName = Annotated[
 
 
 @app.command()
+def export(
+    run: RunName,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write; default: exports/ beside the tier's runs."),
+    ] = None,
+    snapshot: Annotated[
+        str, typer.Option(help="best, final, or the images shown at a snapshot.")
+    ] = "best",
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    log: LogOption = None,
+) -> None:
+    """Write a run's generator as safetensors, with a loader in plain torch and a model card."""
+    from msgbench.console import log_to, say
+    from msgbench.export import default_folder, export_run
+    from msgbench.status import find_run
+
+    log_to(log)
+    benchmark = _benchmark(config, set_)
+    folder = find_run(benchmark, _layout(benchmark), run).folder
+    say(f"export: {export_run(benchmark, folder, snapshot, out or default_folder(folder))}")
+
+
+@app.command()
 def status(
     json_: Annotated[bool, typer.Option("--json", help="Everything, for machines.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -709,6 +786,73 @@ def data_bench(
             raise ConfigError(f"{key}: {value} is not allowed; allowed: a whole number from 1")
     for line in bench_lines(images, numbers, rounds):
         typer.echo(line)
+
+
+@data_app.command("check-faces")
+def data_check_faces(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="Photographs of people.")],
+    not_faces: Annotated[
+        Path | None, typer.Option(help="Photographs without any face; none may be kept.")
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(help="Name under `datasets`, whose detector and thresholds are checked.")
+    ] = "indian-celebs",
+    workers: Annotated[int | None, typer.Option(help="Processes; default: all cores.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+) -> None:
+    """Spoil copies of photographs in every way and say whether each is left out for the right reason."""
+    from msgbench.data.faces.check_faces import check_faces
+    from msgbench.data.pool import cores
+
+    spec = _of_faces(config, set_, dataset, source)
+    for line in check_faces(spec, not_faces, workers or cores()):
+        typer.echo(line)
+
+
+@data_app.command("bench-faces")
+def data_bench_faces(
+    source: Annotated[
+        Path | None, typer.Option(help="Photographs of people; default: drawn ones.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="How many photographs.")] = 400,
+    workers: Annotated[
+        list[int] | None, typer.Option(help="Numbers of processes. Repeatable; default: 1 and 2.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds, which take turns; the fastest counts.")] = 3,
+    dataset: Annotated[
+        str, typer.Option(help="Name under `datasets`, whose detector is timed.")
+    ] = "indian-celebs",
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+) -> None:
+    """Time the finding of faces by one process and by several."""
+    from msgbench.data.faces.bench_faces import bench_faces
+
+    numbers = workers or [1, 2]
+    for key, value in (("--images", images), ("--rounds", rounds), ("--workers", min(numbers))):
+        if value < 1:
+            raise ConfigError(f"{key}: {value} is not allowed; allowed: a whole number from 1")
+    spec = _of_faces(config, set_, dataset, source)
+    for line in bench_faces(spec, images, numbers, rounds):
+        typer.echo(line)
+
+
+def _of_faces(
+    config: Path, assignments: list[str] | None, name: str, source: Path | None
+) -> DatasetSpec:
+    """A dataset of photographs of people at `source`; None: as it is drawn. Raises ConfigError for any other one."""
+    from msgbench.config import load_dataset
+    from msgbench.config.dataset import WITH_FACES
+
+    path = json.dumps(["datasets", name, "path"])
+    given = [] if source is None else [f"{path}={json.dumps(str(source))}"]
+    spec = load_dataset(config, name, [*(assignments or ()), *given])
+    if spec.source not in WITH_FACES:
+        raise ConfigError(
+            f"datasets.{name}.source: is {spec.source}; allowed here: {', '.join(WITH_FACES)}"
+        )
+    return spec
 
 
 @app.command()

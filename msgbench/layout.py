@@ -205,6 +205,11 @@ class Layout:
         """The page a reviewer opens."""
         return self.root / "report" / "index.html"
 
+    @property
+    def report_figures(self) -> Path:
+        """The figures as the report shows them: copies of their PNG files."""
+        return self.report_html.parent / "figures"
+
     def job_dir(self, name: str) -> Path:
         """Where the job of a rule that belongs to no run is kept: its record, its lock, its log."""
         return self.root / JOBS / name

@@ -66,8 +66,3 @@ def _require_table(where: str, figure: FigureSpec, tables: Mapping[str, TableSpe
         raise ConfigError(
             f"{where}.table: {figure.table!r} is no table{nearest(figure.table or '', tables)}"
         )
-    for index, experiment in enumerate(figure.experiments):
-        if experiment not in tables[figure.table].experiments:
-            raise ConfigError(
-                f"{where}.experiments.{index}: {experiment!r} is no row of {figure.table}"
-            )

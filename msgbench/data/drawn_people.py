@@ -23,12 +23,12 @@ from msgbench.seeding import derive_seed
 _DRAWING_VERSION = 1
 # When the files were changed last, for what looks at that: a moment of 2020 for each version.
 _STAMP = 1_577_836_800 + _DRAWING_VERSION
-_SIDE = 144
+_SIDE = 112
 _PERSONS = 24
 Kind = Literal["one", "several", "none", "dark", "blurred", "copy", "mirrored", "broken", "small"]
-# Of twenty photographs in a row, behind twelve with one face; copies are of the first two.
+# Of fifty photographs in a row, behind those with one face; copies are of the first two.
 _REST: tuple[Kind, ...] = ("several", "none", "dark", "blurred", "copy", "mirrored", "broken", "small")  # fmt: skip
-_ROW = 20
+_ROW = 50
 _ORIGINAL: dict[Kind, int] = {"copy": 0, "mirrored": 1}
 _FORMATS = ((".jpg", "JPEG"), (".png", "PNG"), (".webp", "WEBP"))
 
@@ -69,9 +69,9 @@ def photograph(index: int, purpose: str) -> Image.Image:
         portrait(canvas, dice, dice.near(0.26, 0.03), dice.near(0.42, 0.05), 0.17)
         portrait(canvas, dice, dice.near(0.72, 0.03), dice.near(0.5, 0.02), 0.22)
     elif kind == "small":
-        portrait(canvas, dice, dice.near(0.5, 0.2), dice.near(0.5, 0.1), 0.12)
+        portrait(canvas, dice, dice.near(0.5, 0.2), dice.near(0.5, 0.1), 0.15)
     elif kind != "none":
-        size = dice.between(0.22, 0.29)
+        size = dice.between(0.24, 0.29)
         portrait(canvas, dice, dice.between(0.4, 0.6), dice.between(0.44, 0.54), size)
     image = Image.fromarray(canvas.finish())
     if kind == "dark":

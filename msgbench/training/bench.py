@@ -2,8 +2,9 @@
 
 One row a method, resolution and precision: images/s of a full step (one discriminator and one generator
 update), the arithmetic it does per second, and the ratio to the plain eager float32 step: what one
-writes first, without channels_last, with D's gradients in the generator step. Rounds of all rows
-alternate, so that a drifting machine moves all of them; the median round counts.
+writes first, without channels_last, with D's gradients in the generator step. Beside it, where a checkout is at hand,
+the authors' own PyTorch code. Rounds of all rows alternate, so that a drifting machine moves all of them; the median
+round counts. What a first step takes longer than that (compiling) is told apart.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -21,6 +23,8 @@ from msgbench.data.pyramid import real_pyramid
 from msgbench.device import device_name, make_reproducible, peak_memory_mb
 from msgbench.losses.adversarial import g_loss
 from msgbench.losses.discriminator import discriminator_loss
+from msgbench.training.bench_authors import authors_step
+from msgbench.training.compiled import Compiled
 from msgbench.training.draws import generator_inputs, mixing
 from msgbench.training.networks import Networks, seeded, update_ema
 from msgbench.training.steps import both_steps, connected_scales, penalty_inputs
@@ -39,6 +43,14 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Authors:
+    """The row of the authors' code in `checkout`, whose step is timed beside the cases."""
+
+    label: str
+    checkout: Path
+
+
+@dataclass(frozen=True)
 class Timing:
     """Result of one case."""
 
@@ -53,28 +65,71 @@ class Timing:
     images_per_second: float
     gflop_per_second: float
     ratio_to_plain: float
+    ratio_to_authors: float | None
+    cpu_seconds_per_step: float
+    """CPU time of the step: on a CPU what the clock would say, times the threads, if nothing else ran."""
+    first_seconds: float
     peak_memory_mb: float
 
 
-def bench(cases: Sequence[Case], device: torch.device, rounds: int, threads: int) -> list[Timing]:
-    """Time `cases` (one of them plain) in alternating rounds of one step; the first round only warms up."""
+def bench(
+    cases: Sequence[Case],
+    device: torch.device,
+    rounds: int,
+    threads: int,
+    authors: Authors | None = None,
+) -> list[Timing]:
+    """Time `cases` (one of them plain) in alternating rounds of one step; the first round only warms up.
+
+    The row of `authors`, where given, comes first: the plain case's networks, batch and arithmetic, by their code.
+    """
     assert sum(case.plain for case in cases) == 1, "one plain case to compare with"
     make_reproducible(threads)
     steps = {case.label: _prepare(case, device) for case in cases}
-    seconds: dict[str, list[float]] = {case.label: [] for case in cases}
-    with Progress("bench", (rounds + 1) * len(cases), "steps") as progress:
-        for number in range(rounds + 1):
+    of_plain = next(case for case in cases if case.plain)
+    if authors is not None:
+        spec = of_plain.run.spec
+        side, batch = spec.model.resolution, spec.training.batch_size
+        steps[authors.label] = authors_step(authors.checkout, side, batch, device)
+        cases = [replace(of_plain, label=authors.label), *cases]
+    seconds: dict[str, list[float]] = {label: [] for label in steps}
+    worked: dict[str, list[float]] = {label: [] for label in steps}
+    with Progress("bench", (rounds + 1) * len(steps), "steps") as progress:
+        for _ in range(rounds + 1):
             for label, step in steps.items():
-                taken = _timed(step, device)
-                if number > 0:
-                    seconds[label].append(taken)
+                began = time.process_time()
+                seconds[label].append(_timed(step, device))
+                worked[label].append(time.process_time() - began)
                 progress.advance()
+    first = {label: values.pop(0) for label, values in seconds.items()}
     medians = {label: statistics.median(values) for label, values in seconds.items()}
-    plain = medians[next(case.label for case in cases if case.plain)]
-    return [_timing(case, medians[case.label], plain, device, threads) for case in cases]
+    work = {label: statistics.median(values[1:]) for label, values in worked.items()}
+    theirs = None if authors is None else medians[authors.label]
+    return [
+        _timing(
+            case,
+            medians[case.label],
+            medians[of_plain.label],
+            theirs,
+            work[case.label],
+            first[case.label],
+            device,
+            threads,
+        )
+        for case in cases
+    ]
 
 
-def _timing(case: Case, seconds: float, plain: float, device: torch.device, threads: int) -> Timing:
+def _timing(
+    case: Case,
+    seconds: float,
+    plain: float,
+    theirs: float | None,
+    work: float,
+    first: float,
+    device: torch.device,
+    threads: int,
+) -> Timing:
     spec, batch = case.run.spec, case.run.spec.training.batch_size
     return Timing(
         label=case.label,
@@ -88,6 +143,9 @@ def _timing(case: Case, seconds: float, plain: float, device: torch.device, thre
         images_per_second=round(batch / seconds, 4),
         gflop_per_second=round(case.flop_per_image * batch / seconds / 1e9, 2),
         ratio_to_plain=round(plain / seconds, 3),
+        ratio_to_authors=None if theirs is None else round(theirs / seconds, 3),
+        cpu_seconds_per_step=round(work, 4),
+        first_seconds=round(first, 3),
         peak_memory_mb=round(peak_memory_mb(device)),
     )
 
@@ -108,6 +166,8 @@ def _synchronise(device: torch.device) -> None:
 def _prepare(case: Case, device: torch.device) -> Callable[[], None]:
     run, spec = case.run, case.run.spec
     nets = Networks.build(run, device, plain=case.plain)
+    if spec.training.compile != "none":
+        nets.compiled = Compiled(nets.G, nets.D, run)
     batch, side = spec.training.batch_size, spec.model.resolution
     x = torch.rand(batch, 3, side, side, generator=seeded(0, 0, "bench")).to(device) * 2 - 1
     beta = spec.ema.beta_for(batch)

@@ -64,6 +64,11 @@ class Ledger:
         found = [float(value) for value in known if value is not None]
         return round(sum(found), 3) if found and len(found) == len(known) else None
 
+    def note_halvings(self, count: int) -> None:
+        """How often this attempt halved its micro-batch for want of memory; an attempt that did not names nothing."""
+        if count:
+            self.attempts[-1]["out_of_memory"] = count
+
     @property
     def seconds(self) -> float:
         """Training time of all attempts, without what killed attempts did after their last state."""

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from msgbench.config import RunSpec
 from msgbench.config.split import check_processes
 from msgbench.console import Progress, say
 from msgbench.data.pyramid import growing_reals, real_pyramid
-from msgbench.data.sampler import batch_indices, load_batch, mirror_flags
 from msgbench.data.store import Store
 from msgbench.device import choose_device, device_name, make_reproducible, peak_memory_mb
 from msgbench.energy import EnergyMeter
@@ -31,8 +31,8 @@ from msgbench.locks import FolderLock
 from msgbench.models.arithmetic import STEP_FLOP, run_flops
 from msgbench.records import provenance, read_json, remove_temporaries, sha256_file, write_json
 from msgbench.retention import Taken, deleted_of
-from msgbench.seeding import derive_seed
 from msgbench.snapshots import SnapshotMeta, save_snapshot
+from msgbench.training.feed import Feed
 from msgbench.training.grids import write_grids
 from msgbench.training.interrupt import OnTerm, StopRequest
 from msgbench.training.ledger import Ledger
@@ -103,9 +103,12 @@ class _Training:
         self.run_dir, self.run, self.store, self.device = run_dir, run, store, device
         self.spec, self.schedule, self.world = run.spec.training, run.spec.schedule, world
         self.share = Share(run, world, self.spec.micro_batch_size)
+        state = self._load_state()
+        if "micro_batch" in state:
+            self.share.micro_batch = state["micro_batch"]
+        self._try_memory()
         make_reproducible(self.spec.num_threads, tf32=self.spec.precision == "tf32")
         self.nets = Networks.build(run, device)
-        state = self._load_state()
         if state:
             self.nets.load_state_dict(state["networks"])
             self._say(f"goes on from {nimg_to_kimg(state['cur_nimg']):g} kimg")
@@ -122,6 +125,22 @@ class _Training:
         self.unread = Unread(run, world)
         self._data_seconds, self._data_since = 0.0, time.perf_counter()
         self._note = ""
+
+    def _try_memory(self) -> None:
+        """On a GPU make the largest steps once, so that what does not fit is known now and not after days."""
+        if self.device.type != "cuda":
+            return
+        from msgbench.training.preflight import largest_phase, try_largest
+
+        torch.cuda.reset_peak_memory_stats(self.device)
+        try_largest(self.run, self.device, self.share)
+        resolution, batch = largest_phase(self.run)
+        total = torch.cuda.mem_get_info(self.device)[1] / 1e9
+        self._say(
+            f"the largest step ({resolution} px, {self.share.parts(batch)[0].size} images at a time) takes "
+            f"{peak_memory_mb(self.device) / 1e3:.1f} GB of {total:.1f} GB"
+        )
+        torch.cuda.empty_cache()
 
     def _compile(self) -> None:
         """Have the steps run compiled functions; where there is no compiler, say so and go on without."""
@@ -175,6 +194,7 @@ class _Training:
                 shown=self.world.is_first,
                 work=self._work,
             ) as self.progress,
+            self._feed() as self.feed,
         ):
             if self._pending is not None:
                 self.stats.restore(self._pending)
@@ -210,6 +230,14 @@ class _Training:
             content = self._finish()
             self.world.wait_for_all()
         return content
+
+    def _feed(self) -> Feed:
+        mirrored = self.run.spec.dataset.mirror
+
+        def own(values: np.ndarray) -> np.ndarray:
+            return self.share.own(len(values)).of(values)
+
+        return Feed(self.store, self.run.seed, mirrored, self.device, own)
 
     def _step(self) -> tuple[StepReport, StepReport]:
         """The next images, and an update of both networks."""
@@ -273,27 +301,9 @@ class _Training:
     def _timed_batch(self, stream: str = "") -> torch.Tensor:
         """The next batch, and the time that the step waited for it."""
         began = time.perf_counter()
-        batch = self._next_batch(stream)
+        batch = self.feed.batch(self.cur_nimg, self.phase.batch_size, stream)
         self._data_seconds += time.perf_counter() - began
         return batch
-
-    def _next_batch(self, stream: str) -> torch.Tensor:
-        """This process's real images [N, 3, R, R] float32 in [-1, 1] of this moment, mirrored if the dataset is.
-
-        Every `stream` shuffles and mirrors in its own way; the empty one is the discriminator's, which counts.
-        """
-        seed, batch_size = self.run.seed, self.phase.batch_size
-        if stream:
-            seed = derive_seed(seed, 0, stream)
-        indices = batch_indices(len(self.store), seed, self.cur_nimg, batch_size)
-        mirrored = self.run.spec.dataset.mirror
-        flags = mirror_flags(seed, self.cur_nimg, batch_size) if mirrored else None
-        return load_batch(
-            self.store,
-            self.share.own_order(indices),
-            None if flags is None else self.share.own_order(flags),
-            self.device,
-        )
 
     def _read(self) -> None:
         """Read the numbers of the last steps; TrainingError when one of them is not finite."""
@@ -358,14 +368,17 @@ class _Training:
         self._read()
         self.nets.require_equal(self.world)
         self.ledger.note(self.cur_nimg, ended, self._energy())
+        self.ledger.note_halvings(self.share.halvings)
         if not self.world.is_first:
             return
         self.stats.sync()
-        processes = {} if self.world.is_alone else {"processes": self.world.size}
+        more: dict[str, Any] = {} if self.world.is_alone else {"processes": self.world.size}
+        if self.share.micro_batch != self.spec.micro_batch_size:
+            more["micro_batch"] = self.share.micro_batch
         save_state(
             self.run_dir,
             {
-                **processes,
+                **more,
                 "schema": STATE_SCHEMA,
                 "fingerprint": self.run.fingerprint,
                 "seed": self.run.seed,

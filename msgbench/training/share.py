@@ -65,6 +65,8 @@ class Share:
     run: RunSpec
     world: World = field(default=ALONE)
     micro_batch: int | None = None
+    halvings: int = 0
+    """How often it was halved because memory did not suffice."""
 
     def own(self, batch: int) -> Part:
         """This process's part of a batch of `batch` samples."""
@@ -96,18 +98,10 @@ class Share:
             return False
         smaller = max(n for n in range(1, groups // 2 + 1) if whole.count % n == 0)
         self.micro_batch = smaller * group_size(self.run.spec, batch)
+        self.halvings += 1
         return True
 
-    def micro(self, samples: list[Tensor], index: int, parts: list[Part]) -> list[Tensor]:
-        """Of tensors of this process's samples those of micro-batch number `index`.
-
-        They are in the order of `parts`, one after the other (`own_order`).
-        """
-        if len(parts) == 1:
-            return samples
-        size = parts[index].size
-        return [x[index * size : (index + 1) * size] for x in samples]
-
-    def own_order(self, whole: np.ndarray) -> np.ndarray:
-        """Of one value for each sample of the batch [N] those of this process, micro-batch after micro-batch."""
-        return np.concatenate([part.of(whole) for part in self.parts(len(whole))])
+    def place(self, part: Part) -> Part:
+        """Where the samples of `part` are among those of this process."""
+        own = self.own(part.batch)
+        return Part(own.size, own.count, part.first - own.first, part.count)

@@ -17,10 +17,11 @@ from msgbench.data.pyramid import real_pyramid
 from msgbench.losses.adversarial import d_loss, g_loss
 from msgbench.losses.discriminator import AdversarialTerm, DiscriminatorLoss, discriminator_loss
 from msgbench.training.draws import GeneratorInputs, generator_inputs, mixing
+from msgbench.training.memory import in_parts
 from msgbench.training.networks import Networks
 from msgbench.training.reports import StepReport
 from msgbench.training.share import Part, Share
-from msgbench.training.whole_batch import BufferMean, Scores, WholeBatchTerm
+from msgbench.training.whole_batch import BufferMean, WholeBatchTerm
 
 
 def discriminator_step(
@@ -35,32 +36,35 @@ def discriminator_step(
     `share`: what this process does of the step; `reals` are then its own, in the share's order.
     """
     share = share or Share(run)
-    parts = share.parts(len(reals[0]) * share.world.size)
-    batch, device = parts[0].batch, reals[0].device
+    batch, device = len(reals[0]) * share.world.size, reals[0].device
     inputs = generator_inputs(nets.G, run, batch, cur_nimg, "d")
     u = mixing(run, batch, len(reals), cur_nimg, device)
-    own = [share.micro(list(reals), index, parts) for index in range(len(parts))]
-    whole = None
-    if run.spec.loss.relativistic and not parts[0].is_whole:
-        whole = WholeBatchTerm(
-            share.world,
-            lambda real, fake: d_loss(run.spec.loss.adversarial, real, fake),
-            _scores_first(nets, parts, own, inputs) if len(parts) > 1 else None,
-        )
-    nets.opt_D.zero_grad(set_to_none=True)
-    buffers = BufferMean(nets.G, share.world, parts)
-    report = None
-    for index, part in enumerate(parts):
-        with torch.no_grad(), buffers.part(index):
-            fakes = generate(nets, inputs.of(part))
-        term = None if whole is None else whole.of(index)
-        loss = _loss(nets, own[index], fakes, None if u is None else part.of(u), run, term)
-        _weighted(loss.total, part).backward()
-        report = _joined(report, StepReport.of_discriminator(loss, fakes), part)
-    buffers.finish()
-    share.world.sum_(gradients(nets.D))
+    adversarial = run.spec.loss.adversarial
+    whole = WholeBatchTerm(share.world, lambda real, fake: d_loss(adversarial, real, fake))
+
+    def gradients_of(parts: list[Part]) -> StepReport:
+        compares = run.spec.loss.relativistic and not parts[0].is_whole
+        if compares and len(parts) > 1 and not whole.is_known:
+            whole.learn(*_scores(nets, share, parts, reals, inputs))
+        nets.opt_D.zero_grad(set_to_none=True)
+        buffers = BufferMean(nets.G, parts)
+        report = None
+        for part in parts:
+            with torch.no_grad(), buffers.part(part):
+                fakes = generate(nets, inputs.of(part))
+            place = share.place(part)
+            own = [place.of(image) for image in reals]
+            term = whole.of(place) if compares else None
+            loss = _loss(nets, own, fakes, None if u is None else part.of(u), run, term)
+            _weighted(loss.total, part).backward()
+            report = _joined(report, StepReport.of_discriminator(loss, fakes), part)
+        assert report is not None
+        buffers.leave()
+        return report
+
+    report = in_parts(nets.G, share, batch, gradients_of)
+    share.world.sum_([*gradients(nets.D), *nets.G.buffers()])
     nets.opt_D.step()
-    assert report is not None
     return report
 
 
@@ -92,38 +96,42 @@ def generator_gradients(
     the relativistic losses alone, and like `share` as in `discriminator_step`.
     """
     spec, share = run.spec.loss, share or Share(run)
-    parts = share.parts(batch * share.world.size)
+    batch *= share.world.size
     latents = "g" if spec.generator_batch == "fresh" else "d"
-    inputs = generator_inputs(nets.G, run, parts[0].batch, cur_nimg, "g", latents)
-    own: list[list[Tensor]] = [[] for _ in parts]
+    inputs = generator_inputs(nets.G, run, batch, cur_nimg, "g", latents)
+    beside: Sequence[Tensor] = ()
     if spec.relativistic:
         assert reals is not None, f"{spec.adversarial} needs reals in the generator step"
-        own = [share.micro(list(reals), index, parts) for index in range(len(parts))]
-    whole = None
-    with frozen(nets.D):
-        if spec.relativistic and not parts[0].is_whole:
-            whole = WholeBatchTerm(
-                share.world,
-                lambda real, fake: g_loss(spec.adversarial, fake, real),
-                _scores_first(nets, parts, own, inputs) if len(parts) > 1 else None,
-            )
+        beside = reals
+    whole = WholeBatchTerm(share.world, lambda real, fake: g_loss(spec.adversarial, fake, real))
+
+    def gradients_of(parts: list[Part]) -> StepReport:
+        compares = spec.relativistic and not parts[0].is_whole
+        if compares and len(parts) > 1 and not whole.is_known:
+            whole.learn(*_scores(nets, share, parts, beside, inputs))
         nets.opt_G.zero_grad(set_to_none=True)
-        buffers = BufferMean(nets.G, share.world, parts)
+        buffers = BufferMean(nets.G, parts)
         report = None
-        for index, part in enumerate(parts):
-            with buffers.part(index):
+        for part in parts:
+            place = share.place(part)
+            with buffers.part(part):
                 fakes, fake_scores = _fooled(nets, inputs.of(part))
-            real_scores = score(nets, own[index]) if spec.relativistic else None
-            if whole is None:
-                loss = g_loss(spec.adversarial, fake_scores, real_scores)
-            else:
+            own = [place.of(image) for image in beside]
+            real_scores = score(nets, own) if spec.relativistic else None
+            if compares:
                 assert real_scores is not None
-                loss = whole.of(index)(real_scores, fake_scores)
+                loss = whole.of(place)(real_scores, fake_scores)
+            else:
+                loss = g_loss(spec.adversarial, fake_scores, real_scores)
             _weighted(loss, part).backward()
             report = _joined(report, StepReport.of_generator(loss, fakes), part)
-    buffers.finish()
-    share.world.sum_(gradients(nets.G))
-    assert report is not None
+        assert report is not None
+        buffers.leave()
+        return report
+
+    with frozen(nets.D):
+        report = in_parts(nets.G, share, batch, gradients_of)
+    share.world.sum_([*gradients(nets.G), *nets.G.buffers()])
     return report
 
 
@@ -187,18 +195,28 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _scores_first(
-    nets: Networks, parts: Sequence[Part], reals: Sequence[list[Tensor]], inputs: GeneratorInputs
-) -> list[Scores]:
-    """Scores of all micro-batches, for a loss that compares each with the mean of all; nothing is kept of the way."""
+def _scores(
+    nets: Networks,
+    share: Share,
+    parts: Sequence[Part],
+    reals: Sequence[Tensor],
+    inputs: GeneratorInputs,
+) -> tuple[Tensor, Tensor]:
+    """Scores of this process's reals and fakes, in its order; nothing is kept of the way, and no buffer moves."""
+    buffers = [(buffer, buffer.clone()) for buffer in nets.G.buffers()]
+    own = share.own(parts[0].batch)
+    order = torch.arange(own.size, device=reals[0].device)
     found = []
-    buffers = [buffer.clone() for buffer in nets.G.buffers()]
-    for index, part in enumerate(parts):
+    for part in parts:
+        place = share.place(part)
         fakes = generate(nets, inputs.of(part))
-        found.append(Scores(score(nets, reals[index]), score(nets, fakes)))
-    for buffer, before in zip(nets.G.buffers(), buffers, strict=True):
+        pair = score(nets, [place.of(image) for image in reals]), score(nets, fakes)
+        found.append((place.of(order), torch.stack(pair)))
+    for buffer, before in buffers:
         buffer.copy_(before)
-    return found
+    back = torch.cat([at for at, _ in found]).argsort()
+    real, fake = torch.cat([pair for _, pair in found], dim=1)[:, back]
+    return real, fake
 
 
 def generate(nets: Networks, inputs: GeneratorInputs) -> list[Tensor]:

@@ -13,15 +13,14 @@ from msgbench.analysis.report import make_report
 from msgbench.analysis.table_forms import make_table
 from msgbench.config import load_benchmark
 
-from .test_page import Page
+from .reading import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = tuple(load_benchmark(ROOT / "config.yaml").tables)
 
 
 def written(tree) -> Page:
-    make_report(tree.benchmark, tree.layout, tree.layout.report_html)
-    return Page(tree.layout.report_html)
+    return Page(make_report(tree.benchmark, tree.layout))
 
 
 @pytest.fixture(scope="module")

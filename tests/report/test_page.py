@@ -1,73 +1,30 @@
-"""The report page: valid, complete without scripts or network, truthful about what is missing."""
+"""The pages of the report: valid, complete without scripts or network, truthful about what is missing."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
+import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from msgbench.analysis import FIRST_TRAINING, figures_of
-from msgbench.analysis.collect import Grid
 from msgbench.analysis.figures import make_figures
 from msgbench.analysis.report import make_report
-from msgbench.analysis.report.pictures import GAP, TILE, contact_sheet, grid_thumbnail, moments
 from msgbench.analysis.scale import counted
 from msgbench.analysis.table_forms import make_table
 from msgbench.analysis.tables import number
 from msgbench.errors import ResultsError
 from msgbench.layout import short
+from msgbench.protocols import get_protocol
 from msgbench.records import read_json, write_json
+
+from .reading import Page, pages_in
 
 LR3 = "cifar10-msg-progan-lr0.003"
 FIVE = "cifar10-five-minutes"
-VOID = {"meta", "img", "br", "link", "input", "hr", "path", "use"}
-
-
-class Page(HTMLParser):
-    """Collects what the tests ask about; fails on tags that are not closed in order."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self.html = path.read_text(encoding="utf-8")
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self._open: list[str] = []
-        self.feed(self.html)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag, attrs):
-        assert len(dict(attrs)) == len(attrs), f"<{tag}> has an attribute twice"
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self._open.pop() == tag, f"</{tag}> at line {self.getpos()[0]}"
-
-    def handle_data(self, data):
-        if self._open and self._open[-1] != "style":
-            self.text.append(data)
-
-    @property
-    def words(self) -> str:
-        return " ".join(" ".join(self.text).split())
-
-    def attributes(self, name: str) -> list[str]:
-        return [attrs[name] for _, attrs in self.tags if attrs.get(name) is not None]
 
 
 def everything(tree) -> Page:
@@ -80,7 +37,14 @@ def everything(tree) -> Page:
 
 
 def page(tree) -> Page:
-    return Page(make_report(tree.benchmark, tree.layout, tree.layout.report_html))
+    """The first page."""
+    return Page(make_report(tree.benchmark, tree.layout))
+
+
+def page_of_run(tree, experiment: str, seed: int = 0) -> Page:
+    fingerprint = short(tree.run(experiment, seed).fingerprint)
+    folder = tree.layout.report_html.parent / "runs"
+    return Page(folder / f"{experiment}-{fingerprint}-seed{seed}.html")
 
 
 @pytest.fixture
@@ -96,47 +60,78 @@ def whole(tmp_path_factory, results_tree):
     return tree, everything(tree)
 
 
+def check_links(pages: dict[str, Page], results: Path) -> int:
+    """Every link of every page leads to a file below `results`, and to a place that is there; returns how many."""
+    checked = 0
+    by_path = {page.path.resolve(): page for page in pages.values()}
+    for name, found in pages.items():
+        ids = found.attributes("id")
+        assert len(ids) == len(set(ids)), name
+        assert all(label in ids for label in found.attributes("aria-labelledby")), name
+        for href in (*found.attributes("href"), *found.attributes("src")):
+            parts = urlsplit(href)
+            if parts.scheme == "data":
+                continue
+            assert not parts.scheme, (name, href)
+            assert not parts.netloc, (name, href)
+            target = found.target(href)
+            assert target.is_file(), (name, href)
+            assert target.is_relative_to(results.resolve()), (name, href)
+            if parts.fragment:
+                assert parts.fragment in by_path[target].attributes("id"), (name, href)
+            checked += 1
+    return checked
+
+
 def test_ids_are_unique_and_every_link_leads_somewhere(whole):
-    _, found = whole
-    ids = found.attributes("id")
-    assert len(ids) == len(set(ids)) > 10
-    local = 0
-    for href in found.attributes("href") + found.attributes("xlink:href"):
-        parts = urlsplit(href)
-        assert not parts.scheme
-        assert not parts.netloc
-        if parts.path:
-            target = found.path.parent / unquote(parts.path)
-            assert target.is_file(), href
-            assert not Path(unquote(parts.path)).is_absolute()
-            local += 1
-        if parts.fragment:
-            assert parts.fragment in ids, href
-    # 5 scores of the table at least, 4 scales x 4 runs of grids, 8 files of tables and figures.
-    assert local > 29
-    for name in found.attributes("aria-labelledby"):
-        assert name in ids
+    tree, found = whole
+    pages = pages_in(found.path.parent)
+    assert len(pages) == 3 + 4 + 1  # index, protocols, missing; runs; dataset
+    # At least 4 runs with 4 protocols of 4 snapshots, 4 scales x 4 moments of grids, and the numbers of the index.
+    assert check_links(pages, tree.layout.root) > 4 * 16 * 2 + 30
 
 
-def test_nothing_comes_from_outside_and_nothing_runs(whole):
-    _, found = whole
-    assert "script" not in {tag for tag, _ in found.tags}
-    assert all(not name.startswith("on") for _, attrs in found.tags for name in attrs)
-    assert all(source.startswith("data:image/png;base64,") for source in found.attributes("src"))
-    assert "link" not in {tag for tag, _ in found.tags}
-    for word in ("@import", "url(http", "http://", "https://"):
-        assert word not in found.html.replace("http://www.w3.org/", ""), word
-    assert all(attrs.get("alt") for tag, attrs in found.tags if tag == "img")
+def test_nothing_comes_from_outside_and_scripts_are_the_report_s_own(whole):
+    _, first = whole
+    for name, found in pages_in(first.path.parent).items():
+        scripts = [attrs for tag, attrs in found.tags if tag == "script"]
+        assert [found.target(attrs["src"]) for attrs in scripts] == [
+            (first.path.parent / "assets" / "report.js").resolve()
+        ], name
+        assert all(not a.startswith("on") for _, attrs in found.tags for a in attrs), name
+        assert "http" not in found.html.replace("http-equiv", ""), name
+        assert all(attrs.get("alt") for tag, attrs in found.tags if tag == "img"), name
+    for name in ("style.css", "report.js"):
+        text = (first.path.parent / "assets" / name).read_text()
+        text = text.replace("http://www.w3.org/2000/svg", "")
+        for word in ("@import", "url(", "http:", "https:", "fetch(", "XMLHttpRequest", "innerHTML"):
+            assert word not in text, (name, word)
+
+
+def test_pages_say_what_they_are_without_the_script(whole):
+    """Nothing is hidden until a script shows it, and nothing that only a script can work is on a page."""
+    for name, found in pages_in(whole[1].path.parent).items():
+        tags = {tag for tag, _ in found.tags}
+        assert not tags & {"button", "input", "dialog", "template", "noscript"}, name
+        assert not any("hidden" in attrs for _, attrs in found.tags), name
 
 
 def test_the_first_screen_of_a_scaled_tier_is_loud(whole):
     _, found = whole
-    head = found.html[: found.html.index("<main>")]
-    assert "smoke tier: scaled down (" in head
-    assert "nothing here is a reproduction" in head
+    head = found.words.split("What was run")[0]
+    assert "smoke tier: scaled down; nothing here is a reproduction." in head
+    assert "4,000 images drawn by msgbench in place of cifar10" in head
     for word in ("reproduced", "better", "worse"):
         assert f'class="verdict {word}"' not in found.html
     assert found.words.count("Scores by small-cifar10-v1 do not compare with the paper’s") == 1
+
+
+def test_the_first_screen_tells_of_every_table_and_claim(whole):
+    tree, found = whole
+    summary = found.words.split("What was run", 1)[1].split("Run it again")[0]
+    title = tree.benchmark.tables["table3"].title
+    assert re.search(rf"{re.escape(title)} 5 of 5 IS [\d.]+ 7.92–8.63 5 scaled", summary)
+    assert "The claims are not assessed yet" in summary
 
 
 def test_the_page_tells_what_was_run_and_what_it_gave(whole):
@@ -145,6 +140,10 @@ def test_the_page_tells_what_was_run_and_what_it_gave(whole):
     assert "4 of 4 trained, 4 experiments" in words
     assert f"{4 * total:,} in all" in words
     assert "0123456789ab" in words
+    (dataset,) = (
+        page for name, page in pages_in(whole[1].path.parent).items() if "datasets/" in name
+    )
+    run = page_of_run(tree, LR3)
     assert "Imaginary CPU 2.0 GHz" in words
     assert "2026-01-02 03:04 UTC" in words
     assert "2:24 training, all runs together" in words  # 4 x 36 s
@@ -154,34 +153,84 @@ def test_the_page_tells_what_was_run_and_what_it_gave(whole):
         f"lr 0.003: FID from 300.00 (untrained) to {last:.2f}; pixel-Gaussian control 180.00."
         in words
     )
-    # A sentence a method, and the level in two figures.
-    assert words.count("pixel-Gaussian control 180.00") == 6
-    assert "FID 180.00 by fid2k_small" in words  # in the section of the dataset
-    assert "--protocols is2k_small,is2k_small_1split,fid2k_small,kid2k_small --tier smoke" in words
+    assert words.count("pixel-Gaussian control 180.00") == 4  # a sentence a method
+    version = get_protocol("fid2k_small").version
+    assert f"the pixel-Gaussian control fid2k_small version {version} FID 180.00" in dataset.words
+    assert (
+        "--protocols is2k_small,is2k_small_1split,fid2k_small,kid2k_small --tier smoke"
+        in dataset.words
+    )
     for printed in ("11.34", "8.63", "8.24", "8.33", "7.92"):
         assert printed in words
     assert "snakemake --cores 2 table3 --config tier=smoke" in words
-    assert f"msgbench plan {LR3} --seed 0 --set tier=smoke" in words
+    assert f"msgbench plan {LR3} --seed 0 --set tier=smoke" in run.words
     assert "stand-in, drawn by msgbench" in words
     assert "torch 2.13.0" in words
+    assert "torch 2.13.0" in run.words
+    assert "0:36 on cpu" in run.words
+    assert "Core-hours 0.01" in run.words  # 36 s on one thread
 
 
-def test_a_number_links_to_the_record_that_states_it(whole):
+def test_a_number_leads_to_its_record_its_run_its_spec_and_its_commit(whole):
     tree, found = whole
     record = tree.folder(LR3) / "metrics" / "is2k_small" / f"{tree.lengths(LR3)[-1]:010d}.json"
     (row,) = [line for line in found.html.split("<tr>") if ">0.003</td>" in line]
     href = row.split('<td class="number ours"><a href="')[1].split('"')[0]
-    assert (found.path.parent / href).resolve() == record.resolve()
     assert f">{read_json(record)['value']:.2f}</a>" in row
+    run = page_of_run(tree, LR3)
+    assert found.target(href) == run.path.resolve()
+    (shown,) = [
+        line
+        for line in run.html.split("<tr id=")
+        if line.startswith(f'"{urlsplit(href).fragment}"')
+    ]
+    assert repr(read_json(record)["value"]) in shown
+    assert "0123456789ab" in shown
+    assert run.target(shown.split('<a href="')[1].split('"')[0]) == record.resolve()
+    leads = {run.target(href) for href in run.attributes("href")}
+    assert (tree.folder(LR3) / "spec.json").resolve() in leads
+    assert (found.path.parent / "datasets" / "cifar10.html").resolve() in leads
+
+
+def test_the_page_of_a_run_has_everything_about_it(whole):
+    tree, _ = whole
+    found = page_of_run(tree, LR3)
+    assert re.findall(r"<h2[^>]*>([^<]*)<", found.html) == [
+        "What it is", "Scores", "Curves", "Grids over time", "Records", "Spec", "Environment", "Cost", "Attempts",
+        "End of the log", "Run it again",
+    ]  # fmt: skip
+    charts = [attrs["data-y"] for tag, attrs in found.tags if tag == "svg"]
+    assert charts == [
+        "FID", "IS", "critic loss", "generator loss", "gradient penalty", "images per second",
+    ]  # fmt: skip
+    spec = tree.run(LR3).spec
+    assert f"lr {spec.optimizer.lr}" in found.words
+    assert f"total_kimg {spec.training.total_kimg}" in found.words
+    pictures = [attrs["src"] for tag, attrs in found.tags if tag == "img"]
+    assert len(pictures) == 4 * len(tree.lengths(LR3))
+    assert all(found.target(src).is_file() for src in pictures)
+    assert f"0 {spec.schedule.total_nimg:,} 0:36 cpu laptop finished" in found.words
 
 
 def test_an_empty_results_folder_has_a_page_too(make_tree):
-    found = page(make_tree("smoke"))
+    tree = make_tree("smoke")
+    found = page(tree)
     assert "0 of 4 trained" in found.words
     assert found.words.count("not planned") >= 8
-    assert "No grids yet." in found.words
     assert "no records yet" in found.words
-    assert found.attributes("src") == []
+    assert [attrs for tag, attrs in found.tags if tag == "img"] == []
+    run = page_of_run(tree, LR3)
+    for sentence in (
+        "Not complete: not planned.",
+        "No grids yet.",
+        "No records yet.",
+        "There is no log.",
+    ):
+        assert sentence in run.words
+    pages = pages_in(found.path.parent)
+    assert "4 without a complete result" in pages["missing.html"].words
+    assert "not prepared" in pages["datasets/cifar10.html"].words
+    check_links(pages, tree.layout.root)
 
 
 def test_a_partial_benchmark_names_what_is_missing(make_tree):
@@ -216,8 +265,8 @@ def test_the_paper_tier_has_verdicts_and_no_statement(make_tree):
     assert found.words.count("seed 2:") == 8  # best and final of four rows
 
 
-def test_without_other_runs_there_is_no_such_section(whole):
-    assert "Other runs" not in whole[1].words
+def test_without_other_runs_none_is_listed(whole):
+    assert "in no table" not in whole[1].words.replace("Runs “in no table”", "")
 
 
 @pytest.fixture
@@ -235,36 +284,40 @@ def beside(tmp_path, results_tree):
     return tree, own
 
 
-def test_runs_of_no_table_have_a_section_and_change_nothing_else(beside):
+def test_runs_of_no_table_have_a_page_and_change_nothing_else(beside):
     tree, own = beside
     found = everything(tree)
-    section = found.words.split("Runs of experiments that are in no table", 1)[1]
-    section = section.split("Datasets", 1)[0]
-    assert f"{FIVE}, seed 0" in section
-    assert short(own.run(FIVE).fingerprint) in section
+    run = page_of_run(own, FIVE)
+    assert "in no table" in run.words
+    assert short(own.run(FIVE).fingerprint) in run.words
     threads = own.run(FIVE).spec.training.num_threads
-    assert f"5:01 on cpu, {counted(threads, 'thread')}, 40.0 images/s" in section
-    assert "66.60" in section
-    assert "smoke tier: scaled down (" in section
+    assert f"5:01 on cpu, {counted(threads, 'thread')}, 40.0 images/s" in run.words
+    assert "66.60" in run.words
+    assert "smoke tier: scaled down (" in run.words
     assert (
         f"snakemake --cores 2 {FIVE} --config tier=smoke 'datasets={{cifar10: {{path: PATH}}}}'"
-        in section
+        in run.words
     )
-    assert "PATH is your copy of cifar10" in section
-    assert "cifar10: 50,000 images" in section
-    assert f"{FIRST_TRAINING}, seed 0" in section
-    assert "not trained to the end, 9,600 of 100,000 images were shown" in section
-    assert "an earlier one" not in section
+    assert "PATH is your copy of cifar10" in run.words
+    (store,) = {run.target(href) for href in run.attributes("href") if "datasets/" in href}
+    assert "50,000 of 32 x 32 pixels" in Page(store).words
+    begun = page_of_run(tree, FIRST_TRAINING)
+    assert "not trained to the end, 9,600 of 100,000 images were shown" in begun.words
+    assert "an earlier one" not in begun.words + run.words
     record = own.folder(FIVE) / "metrics" / "fid2k_small" / f"{own.lengths(FIVE)[-1]:010d}.json"
-    assert f"{number(read_json(record)['value'])}</a>" in found.html
-    ids = found.attributes("id")
-    assert len(ids) == len(set(ids))
+    assert f"{number(read_json(record)['value'])}</a>" in run.html
+    check_links(pages_in(found.path.parent), tree.layout.root)
     # Tables and the first screen know the table's runs alone.
+    assert (
+        found.words.count("in no table") == 2 + 1
+    )  # two lines of the list of runs, and what that means
     assert "4 of 4 planned runs are trained and measured." in found.words
     assert "What is missing" not in found.words
     for path in (own.folder(FIVE), tree.folder(FIRST_TRAINING)):
         shutil.rmtree(path)
-    assert "Other runs" not in everything(tree).words
+    assert FIVE not in everything(tree).words
+    # Pages of runs that are gone are gone.
+    assert not run.path.exists()
     csv = tree.layout.table_csv("table3")
     assert FIVE not in csv.read_text()
 
@@ -274,19 +327,23 @@ def test_an_earlier_spec_is_called_so(beside, tmp_path, results_tree):
     changed = {"tiers": {"smoke": {"experiments": {FIVE: {"optimizer": {"lr": 0.01}}}}}}
     later = results_tree(tmp_path, "smoke", changed)
     assert later.run(FIVE).fingerprint != tree.run(FIVE).fingerprint
-    words = page(later).words
-    assert words.count("an earlier one; config.yaml has changed since") == 1
-    assert short(own.run(FIVE).fingerprint) in words
+    page(later)
+    assert (
+        "Its spec is an earlier one; config.yaml has changed since." in page_of_run(own, FIVE).words
+    )
 
 
-NASTY = "</style><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}"
+NASTY = "</style></script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}"
 
 
-def test_hostile_strings_stay_text(smoke):
-    folder = smoke.folder(LR3)
+def nasty_everywhere(tree) -> None:
+    """Markup in every text that comes from a file: records, provenance, logs, jobs, titles, claims, figures."""
+    folder = tree.folder(LR3)
     path = folder / "train.json"
     train = read_json(path)
-    train["attempts"] = [{**train["attempts"][0], "ended": NASTY, "device": NASTY}] * 2
+    train["attempts"] = [
+        {**train["attempts"][0], "ended": NASTY, "device": NASTY, "host": NASTY}
+    ] * 2
     train["provenance"] = {
         "commit": NASTY, "dirty": True, "host": NASTY, "cpu": NASTY, "platform": NASTY, "device": NASTY,
         "written": NASTY, "versions": {NASTY: NASTY},
@@ -295,14 +352,56 @@ def test_hostile_strings_stay_text(smoke):
     record_path = folder / "metrics" / "is2k_small" / f"{0:010d}.json"
     record = read_json(record_path)
     record["extractor"] = {"name": NASTY, "sha256": NASTY}
+    record["provenance"] = train["provenance"]
+    record["parts"] = {NASTY: 1.0}
+    record["sample_set"]["checksum"] = NASTY
     write_json(record_path, record)
-    table = smoke.benchmark.tables["table3"]
-    smoke.benchmark.tables["table3"] = table.model_copy(update={"title": NASTY})
-    found = everything(smoke)
-    assert "script" not in {tag for tag, _ in found.tags}
-    assert all(not name.startswith("on") for _, attrs in found.tags for name in attrs)
-    assert found.words.count(NASTY) >= 6
-    assert "'&49" not in found.words  # and is no template
+    for name in ("train.log", f"{NASTY.replace('/', '_')}.log"):
+        (folder / "logs").mkdir(exist_ok=True)
+        (folder / "logs" / name).write_text(
+            f"{NASTY}\n{NASTY}\x1b[31m \udcff\n", errors="surrogateescape"
+        )
+    table = tree.benchmark.tables["table3"]
+    tree.benchmark.tables["table3"] = table.model_copy(update={"title": NASTY})
+    store = tree.dataset()
+    real = read_json(store / "real.json")
+    real["floors"] = [{**real["records"][0], "floor": NASTY}]
+    write_json(store / "real.json", real)
+    (store / "sheets").mkdir()
+    picture = store / "sheets" / f"{NASTY.replace('/', '_')}#?%.png"
+    shutil.copy(next(folder.glob("grids/*.png")), picture)
+    (store / "summary.csv").write_text(
+        "quantity,outcome,from,below,photographs,kept\n"
+        f'outcome,"{NASTY.replace(chr(34), chr(34) * 2)}",,,5,5\n'
+        f'"{NASTY.replace(chr(34), chr(34) * 2)}",,0,,5,2\n'
+    )
+    claim = dict.fromkeys(
+        ("id", "paper", "place", "quote", "title", "test", "verdict", "reason"), NASTY
+    )
+    evidence = [{"what": NASTY, "value": 1.0, "unit": NASTY, "source": NASTY}]
+    write_json(tree.layout.claims_json, {"claims": [{**claim, "evidence": evidence}]})
+    figures = tree.layout.figure("x").parent
+    write_json(
+        figures / "nasty.json",
+        {"name": NASTY, "title": NASTY, "paper": NASTY, "figure": NASTY, "table": NASTY, "caption": NASTY,
+         "alt": NASTY, "statement": NASTY, "missing": [NASTY], "files": {}, "sources": [NASTY]},
+    )  # fmt: skip
+
+
+def test_hostile_strings_stay_text(smoke):
+    nasty_everywhere(smoke)
+    found = page(smoke)
+    pages = pages_in(found.path.parent)
+    for name, each in pages.items():
+        assert [tag for tag, _ in each.tags].count("script") == 1, name  # the report's own
+        assert all(not a.startswith("on") for _, attrs in each.tags for a in attrs), name
+        assert "'&49" not in each.words, name  # and is no template
+        assert {"x"} & set(each.attributes("src")) == set(), name
+    plain = " ".join(NASTY.split())
+    run, dataset = page_of_run(smoke, LR3), pages["datasets/cifar10.html"]
+    for each, least in ((found, 12), (run, 12), (dataset, 3), (pages["missing.html"], 2)):
+        assert each.words.count(plain) >= least, each.path
+    check_links(pages, smoke.layout.root)
 
 
 def test_strange_folder_names_are_quoted_in_links(make_tree, tmp_path):
@@ -310,10 +409,7 @@ def test_strange_folder_names_are_quoted_in_links(make_tree, tmp_path):
     everything(tree)
     moved = tmp_path / "a #1 & 100% <b>"
     shutil.move(tmp_path / "results", moved)
-    found = Page(moved / "smoke" / "report" / "index.html")
-    for href in found.attributes("href"):
-        if urlsplit(href).path:
-            assert (found.path.parent / unquote(urlsplit(href).path)).is_file()
+    assert check_links(pages_in(moved / "smoke" / "report"), moved / "smoke") > 150
 
 
 def test_the_same_records_give_the_same_page(whole):
@@ -326,82 +422,6 @@ def test_wrong_records_stop_the_page(smoke):
     write_json(path, {**read_json(path), "schema": "other"})
     with pytest.raises(ResultsError, match="schema is 'other'"):
         page(smoke)
-
-
-# ---- pictures
-
-
-def pixels_of(thumbnail):
-    data = base64.b64decode(thumbnail.uri.partition(",")[2])
-    with Image.open(io.BytesIO(data)) as picture:
-        assert picture.size == (thumbnail.width, thumbnail.height)
-        return np.asarray(picture)
-
-
-def save(path, pixels):
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-@pytest.mark.parametrize("scale", [4, 8, 16, 32, 64])
-def test_low_resolutions_are_enlarged_without_a_change(tmp_path, scale):
-    rng = np.random.default_rng(scale)
-    grid = rng.integers(0, 256, (6 * scale, 6 * scale, 3), np.uint8)
-    shown = pixels_of(grid_thumbnail(Grid(0, scale, save(tmp_path / "g.png", grid))))
-    assert shown.shape == (2 * TILE + GAP, 4 * TILE + 3 * GAP, 4)
-    step, factor = TILE + GAP, TILE // scale
-    for row, column in [(0, 0), (1, 3)]:
-        tile = shown[row * step : row * step + TILE, column * step : column * step + TILE]
-        image = grid[row * scale : (row + 1) * scale, column * scale : (column + 1) * scale]
-        assert (tile[..., :3] == image.repeat(factor, 0).repeat(factor, 1)).all()
-        assert (tile[..., 3] == 255).all()
-    assert (shown[TILE : TILE + GAP, :, 3] == 0).all()
-
-
-def test_high_resolutions_are_averaged(tmp_path):
-    stripes = np.zeros((256, 256, 3), np.uint8)
-    stripes[:, ::2] = 200
-    shown = pixels_of(grid_thumbnail(Grid(0, 128, save(tmp_path / "g.png", stripes))))
-    assert shown.shape == (2 * TILE + GAP, 2 * TILE + GAP, 4)
-    assert (shown[:TILE, :TILE, :3] == 100).all()
-
-
-def test_a_picture_that_is_no_grid_is_refused(tmp_path):
-    path = save(tmp_path / "g.png", np.zeros((10, 10, 3), np.uint8))
-    with pytest.raises(ResultsError, match="is 10x10 pixels, no grid of images of 4 pixels"):
-        grid_thumbnail(Grid(0, 4, path))
-    path.write_text("no picture")
-    with pytest.raises(ResultsError, match="cannot be read as a picture"):
-        grid_thumbnail(Grid(0, 4, path))
-
-
-def test_contact_sheet(tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (100, 32, 32, 3), np.uint8)
-    np.save(tmp_path / "images.npy", images)
-    shown = pixels_of(contact_sheet(tmp_path / "images.npy"))
-    step = TILE + GAP
-    assert shown.shape == (3 * step - GAP, 16 * step - GAP, 4)
-    assert (shown[step : step + TILE : 2, :TILE:2, :3] == images[16]).all()
-    np.save(tmp_path / "few.npy", images[:3])
-    assert pixels_of(contact_sheet(tmp_path / "few.npy")).shape == (TILE, 3 * step - GAP, 4)
-    assert contact_sheet(tmp_path / "none.npy") is None
-    np.save(tmp_path / "flat.npy", images.reshape(100, -1))
-    with pytest.raises(ResultsError, match="no RGB images"):
-        contact_sheet(tmp_path / "flat.npy")
-
-
-@pytest.mark.parametrize(
-    ("lengths", "most", "chosen"),
-    [
-        ([0, 1, 2], 6, [0, 1, 2]),
-        ([], 6, []),
-        (list(range(11)), 6, [0, 2, 4, 6, 8, 10]),
-        (list(range(100)), 3, [0, 50, 99]),
-        ([5, 5, 1], 6, [1, 5]),
-    ],
-)
-def test_moments_keep_the_first_and_the_last(lengths, most, chosen):
-    assert moments(lengths, most) == chosen
 
 
 def test_deleted_snapshots_are_told_and_their_scores_stay(smoke):
@@ -419,14 +439,16 @@ def test_deleted_snapshots_are_told_and_their_scores_stay(smoke):
         }
         for entry in train["snapshots"][:-1]
     ]  # fmt: skip
-    before = page(smoke).words
+    page(smoke)
+    before = page_of_run(smoke, LR3).words
     write_json(
         folder / "retention.json", {"schema": "msgbench.retention/1", "run": "", "deleted": deleted}
     )
-    found = page(smoke)
+    page(smoke)
+    found = page_of_run(smoke, LR3)
     count = len(train["snapshots"])
     said = f"{count - 1} of {count} snapshots deleted after measuring"
     assert said in found.words
     assert any(href.endswith("retention.json") for href in found.attributes("href"))
-    without = found.words.replace(f"{said} ", "").replace("retention , ", "")
+    without = found.words.replace(said, f"{count} taken").replace("retention.json · ", "")
     assert without == before

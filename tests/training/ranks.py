@@ -73,7 +73,7 @@ def steps_of(name: str, world: World = ALONE, micro_batch: int | None = None) ->
     for step in range(STEPS):
         generator = torch.Generator().manual_seed(step)
         whole = torch.rand(BATCH, 3, 8, 8, generator=generator) * 2 - 1
-        own = torch.cat([part.of(whole) for part in share.parts(BATCH)])
+        own = share.own(BATCH).of(whole)
         reals = real_pyramid(own) if lod is None else [growing_reals(own, 8, lod)]
         beside = [image.flip(-1) for image in reals] if run.spec.loss.relativistic else None
         at = step * BATCH

@@ -11,7 +11,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from msgbench.bench import run_bench
+from msgbench.bench import bench_run, run_bench
+from msgbench.bench_processes import bench_processes
 from msgbench.cli import main
 from msgbench.config import LossSpec, ModelSpec, load_benchmark
 from msgbench.data.pyramid import real_pyramid
@@ -185,3 +186,38 @@ def test_the_plain_step_does_the_same_mathematics() -> None:
         # Another memory format sums in another order; Adam's first step is lr times a sign, so a
         # gradient near 0 may flip: nearly all parameters must agree.
         assert (a - b).abs().le(1e-6).float().mean() > 0.99
+
+
+def test_bench_refuses_to_compare_other_networks_with_the_authors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = bench_command(capsys, "--beside", str(tmp_path))
+    assert code == 2
+    assert "networks of model.variant bmsg at full width, not those of msg-progan" in said
+    code, said = bench_command(capsys, "--beside", str(tmp_path), "--method", "msg-gan-v1")
+    assert code == 2
+    assert f"--beside: {str(tmp_path)!r} is not allowed; allowed: a checkout of BMSG-GAN" in said
+
+
+@pytest.mark.slow
+def test_two_processes_are_timed_against_one(tmp_path: Path) -> None:
+    benchmark = load_benchmark(ROOT / "config.yaml", {"tier": "paper"})
+    run = bench_run(benchmark, "msg-progan", 8, "float32", 8, 0.02)
+    lines = bench_processes(run, 2, 1, tmp_path)
+    assert (tmp_path / "processes.md").read_text() == "\n".join(lines) + "\n"
+    assert [line.split("|")[1].strip() for line in lines[-2:]] == ["1", "2"]
+    with pytest.raises(ConfigError, match=r"--processes: 3 processes are not allowed"):
+        bench_processes(run, 3, 1, None)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of itself
+def test_compiled_steps_are_timed(tmp_path: Path) -> None:
+    benchmark = load_benchmark(ROOT / "config.yaml", {"tier": "paper"})
+    run_bench(
+        benchmark, "msg-progan", resolutions=[8], precisions=["float32"], batch_size=4, width=0.02, threads=1,
+        rounds=1, device="cpu", out=tmp_path, compiled=True,
+    )  # fmt: skip
+    rows = list(csv.DictReader((tmp_path / "bench.csv").read_text().splitlines()))
+    assert [row["label"] for row in rows] == ["plain float32", "float32", "float32 compiled"]
+    assert float(rows[2]["first_seconds"]) > float(rows[2]["seconds_per_step"])

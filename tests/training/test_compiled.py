@@ -22,6 +22,9 @@ from .conftest import MakeRun, tiny_run
 from .test_loop import command
 from .test_sharing import in_float64 as in_float64
 
+# What torch's compiler says of its own parts.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 # Traced and derived as torch.compile does it, computed by the kernels of eager mode.
 TRACED = "aot_eager"
 
@@ -129,3 +132,24 @@ def test_a_machine_without_a_compiler_says_so_and_trains(
     states = [folder / "states/training-state-0000000048.pt" for folder in (run_dir, plain)]
     one, other = (torch.load(path, weights_only=True)["networks"]["G"] for path in states)
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "name", ["msg-progan", "msg-stylegan", "first version's", "growing stylegan"]
+)
+def test_a_gpu_compiles_every_kind_of_method(name: str) -> None:
+    found = {}
+    for backend in (None, "inductor"):
+        run, device = ranks.spec_of(name), torch.device("cuda")
+        nets = Networks.build(run, device)
+        if backend is not None:
+            nets.compiled = Compiled(nets.G, nets.D, run, backend)
+        if run.spec.growing:
+            nets.grow_to(0.25)
+        x = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(0)).to(device) * 2 - 1
+        reals = [growing_reals(x, 8, 0.25)] if run.spec.growing else real_pyramid(x)
+        reports = both_steps(nets, reals, run, 0, reals)
+        found[backend] = [value for report in reports for value in report.values.tolist()]
+    assert found["inductor"] == pytest.approx(found[None], rel=1e-3, abs=1e-4)

@@ -335,3 +335,16 @@ def test_torchrun_starts_a_training(make_run: MakeRun, store_dir: Path) -> None:
         "WORLD_SIZE: 3 processes are not allowed; batches of 8 images in whole groups of 4"
         in refused.value.stderr
     )
+
+
+@pytest.mark.gpu
+def test_two_gpus_share_a_training(make_run: MakeRun, store_dir: Path) -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip("one GPU")
+    run_dir = make_run("a", batch_size=8)
+    assert [p.returncode for p in finished(command(run_dir, store_dir, "--device", "cuda"))] == [
+        0,
+        0,
+    ]
+    attempt = json.loads((run_dir / "train.json").read_bytes())["attempts"][0]
+    assert (attempt["processes"], attempt["gpus"]) == (2, 2)

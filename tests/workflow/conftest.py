@@ -86,6 +86,7 @@ class Project:
         for name in LAYER_TABLES:
             files += [layout.table_csv(name), layout.table_md(name)]
         files += [layout.claims_json, *map(layout.table_csv, OWN_TABLES)]
+        files += [layout.claims_json.with_suffix(".csv"), layout.report_figures / "figure.png"]
         for file in files:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("{}\n")

@@ -27,7 +27,12 @@ rule table:
     input:
         lambda wildcards: measured_for(wildcards.table),
     output:
-        layout.table_csv("{table}"),
+        report(
+            layout.table_csv("{table}"),
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
     log:
         layout.log("table-{table}"),
     conda:
@@ -47,7 +52,12 @@ rule table:
 # Tables 6 and 7 are the networks themselves: they need no run.
 rule layer_table:
     output:
-        layout.table_csv("{layer_table}"),
+        report(
+            layout.table_csv("{layer_table}"),
+            caption="../report/layer_table.rst",
+            category="Tables",
+            labels={"table": "{layer_table}"},
+        ),
         layout.table_md("{layer_table}"),
     log:
         layout.log("table-{layer_table}"),
@@ -76,7 +86,12 @@ for name in OWN_TABLES:
                 else []
             ),
         output:
-            layout.table_csv(name),
+            report(
+                layout.table_csv(name),
+                caption="../report/own_table.rst",
+                category="Tables",
+                labels={"table": name},
+            ),
         log:
             layout.log(f"table-{name}"),
         conda:
@@ -156,6 +171,12 @@ rule claims:
         shown_by_all(),
     output:
         layout.claims_json,
+        report(
+            layout.claims_json.with_suffix(".csv"),
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"claims": "all"},
+        ),
     log:
         layout.log("claims"),
     conda:
@@ -181,6 +202,13 @@ rule report:
         layout.figures_json,
     output:
         layout.report_html,
+        report(
+            directory(layout.report_figures),
+            patterns=["{name}.png"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{name}"},
+        ),
     log:
         layout.log("report"),
     conda:

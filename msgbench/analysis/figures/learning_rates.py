@@ -16,8 +16,10 @@ def learning_rates(material: Material, spec: FigureSpec) -> Made:
     assert spec.table is not None, "checked when the configuration was resolved"
     table = build_table(material.collection, spec.table)
     rows = [row for row in table.rows if row.spec.experiment in spec.experiments]
-    missing = tuple(
-        f"{seed.run.label}: {seed.reason}" for row in rows for seed in row.seeds if seed.reason
+    shown = {row.spec.experiment for row in rows}
+    missing = (
+        *(f"{name}: is no row of {spec.table}" for name in spec.experiments if name not in shown),
+        *(f"{seed.run.label}: {seed.reason}" for row in rows for seed in row.seeds if seed.reason),
     )
     metric, protocol = METRIC_NAMES[table.protocol.metric], table.protocol
     curves = scores_over_images(table, "").panels

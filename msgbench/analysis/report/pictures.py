@@ -1,4 +1,4 @@
-"""Pictures of the page: thumbnails of grids and contact sheets as data URIs, small and exact.
+"""Pictures of the pages: thumbnails of grids and contact sheets, small and exact, and previews inside the index.
 
 Every image becomes a tile of one size: low resolutions are enlarged without smoothing, so that 4x4
 pixels can be seen as such, high ones are averaged down. Nothing is normalised.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +17,21 @@ import numpy as np
 from PIL import Image
 
 from msgbench.analysis.collect import Grid
+from msgbench.analysis.report.parts import href, write_unsynced
+from msgbench.data.manifest import IMAGES_NPY, IMAGES_ZIP
 from msgbench.errors import ResultsError
 
 GRID_COLUMNS, GRID_ROWS = 4, 2
 SHEET_COLUMNS, SHEET_ROWS = 16, 3
 TILE = 64
 GAP = 4
+PREVIEW_COLUMNS, PREVIEW_TILE = 4, 32
 MOST_MOMENTS = 6
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A picture inside the page."""
+    """A picture on a page: a relative URL, or a data URI."""
 
     uri: str
     width: int
@@ -43,9 +47,39 @@ def moments(lengths: Sequence[int], most: int = MOST_MOMENTS) -> list[int]:
     return [ordered[i] for i in picked]
 
 
-def grid_thumbnail(grid: Grid) -> Thumbnail:
+def grid_thumbnail(grid: Grid) -> Image.Image:
     """The first GRID_COLUMNS x GRID_ROWS images of a grid; ResultsError when it is no grid of its scale."""
-    return _thumbnail(grid_images(grid.path, grid.scale)[:GRID_ROWS, :GRID_COLUMNS])
+    return tiled(grid_images(grid.path, grid.scale)[:GRID_ROWS, :GRID_COLUMNS])
+
+
+def thumbnail_file(grid: Grid, out: Path, folder: Path) -> Thumbnail:
+    """The thumbnail of `grid` in the file `out`, for a page in `folder`.
+
+    A thumbnail that is not older than its grid stands: reading the grids of large images takes seconds each.
+    """
+    url = href(out, folder)
+    try:
+        if out.stat().st_mtime_ns > grid.path.stat().st_mtime_ns:
+            with Image.open(out) as made:
+                return Thumbnail(url, *made.size)
+    except OSError:
+        pass  # none yet, or a broken one
+    picture = grid_thumbnail(grid)
+    write_unsynced(out, png_bytes(picture))
+    return Thumbnail(url, *picture.size)
+
+
+def preview(grid: Grid) -> Thumbnail:
+    """A few images of a grid as one small data URI; lossy, to recognise a run by."""
+    images = grid_images(grid.path, grid.scale)[0, :PREVIEW_COLUMNS]
+    side = images.shape[1]
+    row = Image.fromarray(images.swapaxes(0, 1).reshape(side, len(images) * side, 3))
+    how = Image.Resampling.BOX if side > PREVIEW_TILE else Image.Resampling.NEAREST
+    small = row.resize((PREVIEW_TILE * len(images), PREVIEW_TILE), how)
+    buffer = io.BytesIO()
+    small.save(buffer, format="WEBP", quality=75)
+    uri = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return Thumbnail(uri, *small.size)
 
 
 def grid_images(path: Path, side: int) -> np.ndarray:
@@ -63,8 +97,21 @@ def grid_images(path: Path, side: int) -> np.ndarray:
     return pixels.reshape(height // side, side, width // side, side, 3).swapaxes(1, 2)
 
 
-def contact_sheet(images_npy: Path) -> Thumbnail | None:
-    """The first images of a store side by side; None when there is no such store file."""
+def contact_sheet(store: Path) -> Image.Image | None:
+    """The first images of a store side by side; None when it has no images."""
+    images = _first_images(store)
+    if images is None:
+        return None
+    columns = min(SHEET_COLUMNS, len(images))
+    rows = min(SHEET_ROWS, len(images) // columns)
+    return tiled(images[: rows * columns].reshape(rows, columns, *images.shape[1:]))
+
+
+def _first_images(store: Path) -> np.ndarray | None:
+    """uint8 [N, R, R, 3]: the images for a contact sheet; None when the store has none."""
+    images_npy, images_zip = store / IMAGES_NPY, store / IMAGES_ZIP
+    if not images_npy.exists() and images_zip.exists():
+        return _zipped_images(images_zip)
     try:
         images = np.load(images_npy, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
@@ -75,17 +122,21 @@ def contact_sheet(images_npy: Path) -> Thumbnail | None:
         raise ResultsError(
             f"{images_npy}: holds {images.dtype} {list(images.shape)}, no RGB images"
         )
-    columns = min(SHEET_COLUMNS, len(images))
-    rows = min(SHEET_ROWS, len(images) // columns)
-    return _thumbnail(
-        np.asarray(images[: rows * columns]).reshape(rows, columns, *images.shape[1:])
-    )
+    return np.asarray(images[: SHEET_COLUMNS * SHEET_ROWS])
 
 
-def _thumbnail(images: np.ndarray) -> Thumbnail:
-    sheet = tiled(images)
-    data = base64.b64encode(png_bytes(sheet)).decode()
-    return Thumbnail(f"data:image/png;base64,{data}", *sheet.size)
+def _zipped_images(path: Path) -> np.ndarray | None:
+    """The first images of a store of PNG files."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".png")]
+            found = [
+                np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB"))
+                for name in names[: SHEET_COLUMNS * SHEET_ROWS]
+            ]
+    except (OSError, zipfile.BadZipFile):
+        raise ResultsError(f"{path}: is not a readable zip of images") from None
+    return np.stack(found) if found else None
 
 
 def png_bytes(picture: Image.Image) -> bytes:

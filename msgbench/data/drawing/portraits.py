@@ -58,7 +58,7 @@ def portrait(canvas: Canvas, dice: Dice, cx: float, cy: float, size: float) -> N
         beard = np.maximum(ellipse(u, v, wide * 1.01, 1.02), 0.42 - v - 0.5 * u * u)
         canvas.paint(canvas.inside(beard * size, 0.02), hair, dice.between(0.5, 0.9))
     _features(canvas, dice, u, v, size, skin, hair)
-    if dice.chance(0.2):
+    if dice.chance(0.1):
         _hat(canvas, dice, u, v, size)
 
 

@@ -68,6 +68,8 @@ class Detector(Protocol):
 class Haar:
     """`alt2` proposes, `alt` and `default` look again at what it found; the score is the share of the three that agree.
 
+    Of several boxes of one face the one that most of them see is taken, then the one that was hit most often.
+
     The image's histogram is equalised first, so that a dark face is found and then left out for being dark.
     """
 
@@ -85,8 +87,18 @@ class Haar:
     def find(self, image: np.ndarray) -> list[Face]:
         gray = cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
         smallest = (SMALLEST_FACE, SMALLEST_FACE)
-        boxes = self._cascades[0].detectMultiScale(gray, _SCALE_STEP, _NEIGHBOURS, 0, smallest)
-        return [self._face(gray, [float(number) for number in box]) for box in boxes]
+        boxes, hits = self._cascades[0].detectMultiScale2(
+            gray, _SCALE_STEP, _NEIGHBOURS, 0, smallest
+        )
+        faces = [self._face(gray, [float(number) for number in box]) for box in boxes]
+        order = sorted(
+            range(len(faces)), key=lambda at: (-faces[at].score, -int(hits[at]), faces[at].box)
+        )
+        found: list[Face] = []
+        for face in (faces[at] for at in order):
+            if not any(_are_one(face, other) for other in found):
+                found.append(face)
+        return found
 
     def _face(self, gray: np.ndarray, box: list[float]) -> Face:
         left, top, width, height = box
@@ -100,6 +112,12 @@ class Haar:
         look = cv2.equalizeHist(look)
         votes = 1 + sum(_sees(cascade, look) for cascade in self._cascades[1:])
         return Face((left, top, width, height), votes / len(self._cascades), None)
+
+
+def _are_one(one: Face, other: Face) -> bool:
+    """Whether two boxes are of one face: the middle of one lies well inside of the other one."""
+    (x, y), (u, v) = one.centre, other.centre
+    return max(abs(x - u), abs(y - v)) < 0.3 * max(one.size, other.size)
 
 
 def _sees(cascade: cv2.CascadeClassifier, look: np.ndarray) -> bool:

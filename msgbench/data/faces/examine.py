@@ -152,7 +152,7 @@ def look_at(task: _Task) -> Seen | str:
         return str(error).removeprefix(f"{input_.item.where}: ")
     digest = hashlib.sha256(raw).hexdigest()
     try:
-        photograph, changes = read_whole(raw, "")
+        photograph, changes = read_whole(raw, "", web=True)
     except DatasetError as error:
         return Seen(digest, 0, 0, [], "", "", str(error).removeprefix(": "), [])
     detector = open_detector(rules.detector, rules.yunet)

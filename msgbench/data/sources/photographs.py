@@ -94,11 +94,14 @@ def read_photograph(raw: bytes, where: str, rule: Rule) -> Photograph:
         return _read(raw, where, rule, stack)
 
 
-def read_whole(raw: bytes, where: str) -> tuple[Image.Image, tuple[str, ...]]:
-    """The image of a file's bytes as it is, RGB, and which rules changed it; raises DatasetError."""
+def read_whole(raw: bytes, where: str, web: bool = False) -> tuple[Image.Image, tuple[str, ...]]:
+    """The image of a file's bytes as it is, RGB, and which rules changed it; raises DatasetError.
+
+    `web`: also in the other forms in which photographs are found there, GIF, TIFF and AVIF.
+    """
     with ExitStack() as stack:
         try:
-            image, changes, _ = _decode(raw, stack)
+            image, changes, _ = _decode(raw, stack, web)
         except _Wrong as wrong:
             raise DatasetError(f"{where}: {wrong}") from None
     return image, changes
@@ -133,7 +136,9 @@ def _fit(image: Image.Image, rule: Rule) -> tuple[Image.Image, bool]:
     return image, enlarged
 
 
-def _decode(raw: bytes, stack: ExitStack) -> tuple[Image.Image, tuple[str, ...], bool]:
+def _decode(
+    raw: bytes, stack: ExitStack, web: bool = False
+) -> tuple[Image.Image, tuple[str, ...], bool]:
     """RGB image, the rules that changed it, and whether the file is a PNG without anything else in it.
 
     A large one is unpacked `alone`, which `stack` holds until it is small.
@@ -144,9 +149,10 @@ def _decode(raw: bytes, stack: ExitStack) -> tuple[Image.Image, tuple[str, ...],
         raise _Wrong(
             f"is {len(raw):,} bytes long; expected an image of at most {LARGEST_FILE:,} bytes"
         )
-    kind = _kind(raw)
+    kind = _kind(raw) or (_web_kind(raw) if web else None)
     if kind is None:
-        raise _Wrong(f"is not an image (by its first bytes); expected {ALLOWED}")
+        allowed = f"{ALLOWED.removesuffix(' or .npy')}, .npy, GIF, TIFF or AVIF" if web else ALLOWED
+        raise _Wrong(f"is not an image (by its first bytes); expected {allowed}")
     try:
         if kind == "NPY":
             return _array(raw), (), False
@@ -177,6 +183,14 @@ def _kind(raw: bytes) -> str | None:
     if raw.startswith(_NPY_START):
         return "NPY"
     return "BMP" if raw.startswith(b"BM") else None
+
+
+def _web_kind(raw: bytes) -> str | None:
+    if raw.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if raw.startswith((b"II*\0", b"MM\0*")):
+        return "TIFF"
+    return "AVIF" if raw[4:12] in (b"ftypavif", b"ftypmif1") else None
 
 
 def _rgb(image: Image.Image, deep: bool) -> tuple[Image.Image, tuple[str, ...]]:

@@ -1,0 +1,109 @@
+"""The images of a step are the same bits however they come: mapped, resident on the device, or read ahead."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from msgbench.data.sampler import batch_indices, load_batch, mirror_flags
+from msgbench.data.store import Store
+from msgbench.seeding import derive_seed
+from msgbench.training.feed import Feed
+
+CPU = torch.device("cpu")
+
+
+class Decoded:
+    """Images that are no array, as those of a zip are; reading takes `seconds`."""
+
+    def __init__(self, images: Any, seconds: float = 0.0) -> None:
+        self._images, self.seconds, self.reads = images, seconds, 0
+        self.shape = images.shape
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        self.reads += 1
+        time.sleep(self.seconds)
+        return np.array(self._images[index])
+
+
+def every(values: np.ndarray) -> np.ndarray:
+    return values
+
+
+def as_zip(store: Store, seconds: float = 0.0) -> Store:
+    return Store(store.folder, store.manifest, Decoded(store.images, seconds), store.labels)
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+@pytest.mark.parametrize("stream", ["", "reals-g"])
+def test_three_ways_and_one_answer(store_dir: Path, mirrored: bool, stream: str) -> None:
+    store = Store.open(store_dir)
+    seed = derive_seed(7, 0, stream) if stream else 7
+    ways = {
+        "mapped": (store, 0),
+        "resident": (store, 10**9),
+        "read ahead": (as_zip(store), 0),
+    }
+    for how, (images, most) in ways.items():
+        with Feed(images, 7, mirrored, CPU, every, most) as feed:
+            assert feed.how == how
+            # Another batch from 24 on, as in a growing training, and one asked for again.
+            for at, size in ((0, 8), (8, 8), (16, 8), (24, 4), (28, 4), (0, 8)):
+                flags = mirror_flags(seed, at, size) if mirrored else None
+                expected = load_batch(store, batch_indices(len(store), seed, at, size), flags)
+                assert torch.equal(feed.batch(at, size, stream), expected), (how, at)
+
+
+def test_a_process_gets_its_own(store_dir: Path) -> None:
+    store = Store.open(store_dir)
+    whole = Feed(store, 7, True, CPU, every).batch(0, 8)
+    half = Feed(store, 7, True, CPU, lambda values: values[1::2]).batch(0, 8)
+    assert torch.equal(half, whole[1::2])
+
+
+def test_what_is_decoded_is_there_before_it_is_asked_for(store_dir: Path) -> None:
+    """Steps that take longer than reading wait for the first batch alone."""
+    store = as_zip(Store.open(store_dir), seconds=0.05)
+    with Feed(store, 7, True, CPU, every) as feed:
+        waited = []
+        for step in range(6):
+            began = time.perf_counter()
+            feed.batch(8 * step, 8)
+            waited.append(time.perf_counter() - began)
+            time.sleep(0.15)
+    assert waited[0] > 0.05
+    assert sorted(waited[1:])[2] < 0.03  # the median: other work on the machine may hold up one
+
+
+def test_what_cannot_be_read_is_an_error_of_the_step(store_dir: Path) -> None:
+    class Broken(Decoded):
+        def __getitem__(self, index: Any) -> np.ndarray:
+            if self.reads:
+                raise OSError("gone")
+            return super().__getitem__(index)
+
+    store = Store.open(store_dir)
+    with Feed(
+        Store(store.folder, store.manifest, Broken(store.images), None), 7, True, CPU, every
+    ) as feed:
+        feed.batch(0, 8)
+        with pytest.raises(OSError, match="gone"):
+            feed.batch(8, 8)
+
+
+@pytest.mark.gpu
+def test_a_gpu_keeps_a_small_dataset_and_reads_a_large_one_ahead(store_dir: Path) -> None:
+    store, cuda = Store.open(store_dir), torch.device("cuda")
+    expected = Feed(store, 7, True, CPU, every).batch(8, 8)
+    for most, how in ((None, "resident"), (0, "read ahead")):
+        with Feed(store, 7, True, cuda, every, most) as feed:
+            assert feed.how == how
+            assert torch.equal(feed.batch(8, 8).cpu(), expected)
