@@ -89,7 +89,7 @@ def test_finished_work_is_not_done_again(done: Project) -> None:
         pytest.param(
             "tier: smoke",
             "tier: smoke\nlauncher: slurm\n"
-            "cluster: {defaults: {qos: low}, train: {gpu: 8}, prepare: {runtime: 1d}, evaluate: {mem_mb: 9}}",
+            "cluster: {defaults: {qos: low}, train: {gpu: 2}, prepare: {runtime: 1d}, evaluate: {mem_mb: 9}}",
             [],
             id="what jobs ask for",
         ),

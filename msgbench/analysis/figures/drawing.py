@@ -12,7 +12,6 @@ import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from msgbench.analysis.figures.plots import Panel, Plot, Role, Series
@@ -248,7 +247,6 @@ def _draw_series(series: Series, axes: Axes, behind: bool, named: bool) -> None:
                 f"{series.label} {number(series.y[0])}", (1, series.y[0]), xycoords=("axes fraction", "data"),
                 ha="right", va=place, fontsize=6.5, color=ink, xytext=(0, 2 if place == "bottom" else -2),
                 textcoords="offset points",
-                path_effects=[withStroke(linewidth=2, foreground="white")],  # a curve may run there
             )  # fmt: skip
             axes.margins(y=0.12)
         case "printed" if series.x:
