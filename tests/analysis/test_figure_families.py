@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from msgbench.analysis.figures.make import KINDS
 from msgbench.analysis.figures.mosaic import fitted, mosaic
 from msgbench.analysis.figures.picture_sets import in_range, pooled
 from msgbench.analysis.figures.stability import read_observations
+from msgbench.analysis.figures.statistics import read_some
 from msgbench.config import ModelSpec
 from msgbench.errors import ResultsError
 from msgbench.layout import OBSERVATIONS_JSONL, SAMPLES_JSON, TRAIN_JSON
@@ -414,3 +416,44 @@ def test_hostile_names_stay_text(tmp_path):
     make_figure(tree.benchmark, tree.layout, "interpolation")
     assert "<script" not in tree.layout.figure("interpolation", "svg").read_text()
     assert nasty in set(frame_of(tree, "interpolation").row_label)
+
+
+# ---- statistics of long trainings
+
+
+def stats_file(path: Path, count: int) -> Path:
+    lines = [json.dumps({"cur_nimg": 8 * k, "loss_d": float(k), "note": "x"}) for k in range(count)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_of_a_long_training_evenly_taken_lines_are_read(tmp_path):
+    path = stats_file(tmp_path / "stats.jsonl", 12_000)
+    frame, every = read_some(path)
+    assert every == 5
+    assert len(frame) == 2400
+    assert list(frame.cur_nimg[:2]) == [32, 72]
+    assert frame.cur_nimg.iloc[-1] == 8 * 11_999
+    assert list(frame.columns) == ["cur_nimg", "loss_d"]
+
+
+def test_of_a_short_training_or_one_that_states_lengths_again_all_lines_are_read(tmp_path):
+    short = read_some(stats_file(tmp_path / "short.jsonl", 2400))
+    assert (short.every, len(short.frame)) == (1, 2400)
+    path = stats_file(tmp_path / "long.jsonl", 12_000)
+    with path.open("a") as file:  # resumed: the last half once more
+        file.writelines(
+            json.dumps({"cur_nimg": 8 * k, "loss_d": -1.0}) + "\n" for k in range(6000, 12_000)
+        )
+    again = read_some(path)
+    assert (again.every, len(again.frame)) == (1, 12_000)
+    assert again.frame.loss_d.iloc[-1] == -1.0
+
+
+def test_a_broken_line_of_a_long_file_is_named_where_it_stands(tmp_path):
+    path = stats_file(tmp_path / "stats.jsonl", 12_000)
+    lines = path.read_text().splitlines()
+    lines[4] = "{"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ResultsError, match=r"stats\.jsonl: line 5 is not valid JSON"):
+        read_some(path)

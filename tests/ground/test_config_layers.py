@@ -81,6 +81,8 @@ CHANGES = [
     ("threads", {"training": {"num_threads": 2}}, True),
     ("the largest image's norm", {"loss": {"gp_norm": "top"}}, True),
     ("an option at its default", {"model": {"lin_cat_activation": "linear"}}, False),
+    ("an epoch of the observers", {"training": {"observe_kimg": 0.5}}, True),
+    ("an epoch that is the dataset's", {"training": {"observe_kimg": None}}, False),
     ("protocols", {"evaluation": {"batch_size": 7}}, False),
     ("seeds", {"seeds": [5]}, False),
 ]

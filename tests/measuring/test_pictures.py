@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from msgbench.config import EmaSpec, ModelSpec
 from msgbench.data.pixels import to_uint8
 from msgbench.errors import ConfigError, MsgbenchError
 from msgbench.models.build import build_generator
+from msgbench.models.growing import set_lod
 from msgbench.models.styles import mix_styles
 from msgbench.pictures import sets
 from msgbench.pictures.sets import (
@@ -327,3 +329,54 @@ def test_runs_without_the_asked_snapshot(make_run: MakeRun, tmp_path: Path) -> N
         assert str(caught.value).endswith(sentence)
     with pytest.raises(ConfigError, match="is neither a snapshot nor a run directory"):
         draw_pictures([tmp_path], tmp_path / "m.json")
+
+
+def test_depths_are_what_each_resolution_shows_by_its_own_to_rgb(tmp_path: Path) -> None:
+    source = Source(snapshot(tmp_path / "grown.safetensors", "progan", lod=0.0))
+    drawn = sets.depths(source)
+    assert (drawn.rows, drawn.columns) == (4, 4)
+    assert list(drawn.column_labels) == ["4 px", "8 px", "16 px", "32 px"]
+    z = latents(range(4), source.latent_size, sets.SEED)
+    tiles = drawn.tiles.reshape(4, 4, 32, 32, 3)
+    for column, lod in enumerate((3.0, 2.0, 1.0, 0.0)):
+        set_lod(source.G, lod)
+        with torch.inference_mode():
+            (image,) = source.G(z, [])
+        side = image.shape[-1]
+        pixels = to_uint8(image).permute(0, 2, 3, 1).numpy()
+        assert np.array_equal(drawn.arrays[f"scale_{side:04d}"], pixels)
+        assert np.array_equal(tiles[:, column, :: 32 // side, :: 32 // side], pixels)
+    assert source.lod == 0.0
+    with pytest.raises(ConfigError, match="has no depths, it makes images of all scales at once"):
+        sets.depths(Source(snapshot(tmp_path / "all.safetensors")))
+
+
+def test_each_draws_every_run_into_its_own_folder(make_run: MakeRun, tmp_path: Path) -> None:
+    """Not measured: the final snapshot is drawn."""
+    runs = [make_run(), tmp_path / "other"]
+    shutil.copytree(*runs)
+    out = tmp_path / "pictures.json"
+    options = [
+        "--each",
+        "--at",
+        "best-or-final",
+        "--set",
+        "grid",
+        "--device",
+        "cpu",
+        "--out",
+        str(out),
+    ]
+    done = CliRunner().invoke(app, ["sample", *map(str, runs), *options])
+    assert done.exit_code == 0, done.output
+    listed = read_json(out)["manifests"]
+    for run, entry in zip(runs, listed, strict=True):
+        manifest = out.parent / entry["file"]
+        assert manifest.resolve() == (run / "samples.json").resolve()
+        assert hashlib.sha256(manifest.read_bytes()).hexdigest() == entry["sha256"]
+        content = read_json(manifest)
+        assert content["sources"][0]["cur_nimg"] == 1600
+    done = CliRunner().invoke(app, ["sample", str(runs[0]), "--each"])
+    assert str(done.exception) == "--out: is required with --each; name the list (.json) to write"
+    done = CliRunner().invoke(app, ["sample", str(out), "--each", "--out", str(out)])
+    assert str(done.exception) == f"{out}: is no run directory; --each draws those of runs"

@@ -114,6 +114,14 @@ def test_a_training_observes_each_epoch(make_run: MakeRun, store_dir: Path) -> N
     assert images[0][1].shape == (36, 3, 8, 8)
 
 
+def test_an_epoch_may_be_stated_as_a_number_of_images(make_run: MakeRun, store_dir: Path) -> None:
+    run_dir = make_run("a", observe_kimg=0.016)
+    train(run_dir, store_dir, "cpu")
+    lengths = [x["cur_nimg"] for x in lines_of(run_dir)]
+    # The first step of each 16 images.
+    assert lengths[:3] == [4, 20, 36]
+
+
 def test_observing_changes_no_bit_of_the_training(
     make_run: MakeRun, store_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,6 @@ the same.
 from msgbench.analysis.figures.curves import (
     CONTROL,
     LOSSES,
-    MOST_POINTS,
     Curve,
     curve_of,
     curves_plot,
@@ -17,9 +16,10 @@ from msgbench.analysis.figures.curves import (
     series_labels,
     thin,
 )
-from msgbench.analysis.figures.drawing import draw, save_png, svg
+from msgbench.analysis.figures.drawing import draw, save_png, svg_bytes
 from msgbench.analysis.figures.make import build_plot, make_figure, make_figures, write_list
 from msgbench.analysis.figures.plots import Panel, Plot, Series, plot_frame
+from msgbench.analysis.figures.statistics import MOST_POINTS
 from msgbench.analysis.figures.style import COLUMN_INCHES, PALETTE, PNG_DPI, WIDE_INCHES
 
 __all__ = [
@@ -45,7 +45,7 @@ __all__ = [
     "plot_frame",
     "save_png",
     "series_labels",
-    "svg",
+    "svg_bytes",
     "thin",
     "write_list",
 ]

@@ -38,7 +38,7 @@ _KINDS = {
 }
 _ROWS = {"generator": 4.0, "image": 2.95, "combine": 1.9, "discriminator": 0.95, "real": 0.0}
 _HALF = 0.32
-_LEFT = 1.05
+_NAMES_INCHES = 0.72
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,15 @@ def _drawn(boxes: Sequence[Box], model: ModelSpec, statement: str) -> Figure:
     said = wrapped(statement, WIDE_INCHES)
     foot = 0.12 * len(said)
     columns = len(model.scales)
-    height = 3.0 + foot
+    height = 2.85 + foot
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDE_INCHES, height))
         axes = figure.add_axes((0.005, foot / height, 0.99, 1 - foot / height))
-        axes.set_xlim(-_LEFT - 0.9, columns - 0.4)
-        axes.set_ylim(-0.55, 4.75)
+        # The names of the rows take inches, the boxes what is left.
+        right, boxes_from = columns - 0.4, -1.4
+        left = right - (right - boxes_from) / (1 - _NAMES_INCHES / WIDE_INCHES)
+        axes.set_xlim(left, right)
+        axes.set_ylim(-0.5, 4.5)
         axes.set_axis_off()
         small = 7.0 if columns <= 6 else 5.6
         for box in boxes:
@@ -163,7 +166,7 @@ def _drawn(boxes: Sequence[Box], model: ModelSpec, statement: str) -> Figure:
         for row, text in (
             (4.0, "generator"), (2.95, "its images"), (1.9, "combine"), (0.95, "discriminator"), (0.0, "real images"),
         ):  # fmt: skip
-            axes.text(-_LEFT - 0.85, row, text, fontsize=6.5, color=FAINT, va="center", ha="left")
+            axes.text(left + 0.05, row, text, fontsize=6.5, color=FAINT, va="center", ha="left")
         _arrows(axes, model)
         write_below(figure, said)
         return figure

@@ -9,18 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
 from msgbench.analysis import fid_protocol
 from msgbench.analysis.collect import Dataset, Run
 from msgbench.analysis.figures.plots import Panel, Plot, Role, Series, images_axis
+from msgbench.analysis.figures.statistics import MOST_POINTS, Statistics, read_some
 from msgbench.analysis.figures.style import STRENGTHS, method_title, slot_of
 from msgbench.analysis.tables import METRIC_NAMES, Row, Table
 from msgbench.config import ExperimentSpec
+from msgbench.layout import STATS_JSONL
 from msgbench.protocols import Protocol, get_protocol
 
-MOST_POINTS = 240
 CONTROL = "pixel-Gaussian control"
 # From here on an axis of scores is logarithmic: what happens at the end would be a flat line.
 _WIDE_RANGE = 4.0
@@ -144,9 +146,12 @@ def losses(table: Table, name: str) -> Plot:
         # In a panel of all datasets these are what differs in one colour.
         others = sum(other.slot == line.slot for other in lines[:index])
         variant = others % len(STRENGTHS) if several else line.variant
-        stated += [(label, line.slot, variant, run.run_id, run.stats) for run in line.row.runs]
+        for run in line.row.runs:
+            read = read_some(run.folder / STATS_JSONL)
+            stated.append(_Stated(label, line.slot, variant, run.run_id, read))
     panels, caption = _loss_panels(stated, images_axis(_longest(lines)))
-    return Plot(name, f"{table.spec.title}: losses", caption, panels, (1.5,) * len(panels))
+    title = f"{table.spec.title}: losses"
+    return Plot(name, title, caption + _bands(lines), panels, (1.5,) * len(panels))
 
 
 def _longest(lines: Sequence[Line]) -> int:
@@ -290,23 +295,40 @@ def _hours(run: Run, nimg: int, on_gpu: bool) -> float | None:
     return seconds * (each if on_gpu else run.plan.spec.training.num_threads) / 3600
 
 
+class _Stated(NamedTuple):
+    """What one run stated of its losses, and how it is drawn."""
+
+    label: str
+    slot: int
+    variant: int
+    run: str
+    read: Statistics
+
+
 def _loss_panels(
-    stated: Sequence[tuple[str, int, int, str, pd.DataFrame]], axis: tuple[str, float]
+    stated: Sequence[_Stated], axis: tuple[str, float]
 ) -> tuple[tuple[Panel, ...], str]:
-    """A panel a loss for the (label, slot, variant, run, statistics) of runs, and the caption."""
+    """A panel a loss, with mean and band where several runs have one label, and the caption."""
     panels = []
     thinned = 1
     for column, title in LOSSES:
-        series = []
-        for label, slot, variant, run, stats in stated:
-            if column not in stats:
+        series: list[Series] = []
+        curves: dict[tuple[str, int, int], list[dict[int, tuple[float, float]]]] = {}
+        for one in stated:
+            if column not in one.read.frame:
                 continue
-            means, step = thin(stats[["cur_nimg", column]])
+            means, step = thin(one.read.frame[["cur_nimg", column]])
             thinned = max(thinned, step)
             xs = tuple((means["cur_nimg"] / axis[1]).tolist())
             ys = tuple(means[column].astype(float).tolist())
-            series.append(Series(label, "run", slot, ys, xs, run, variant))
-        trained = any(not stats.empty for *_, stats in stated)
+            series.append(Series(one.label, "run", one.slot, ys, xs, one.run, one.variant))
+            points = zip(means["cur_nimg"], xs, ys, strict=True)
+            curves.setdefault((one.label, one.slot, one.variant), []).append(
+                {round(nimg): (x, y) for nimg, x, y in points}
+            )
+        for look, several in curves.items():
+            series += spread(*look, several)
+        trained = any(not one.read.frame.empty for one in stated)
         if not series and (column == "r1" or (trained and column in _SOME)):
             continue
         panels.append(
@@ -316,8 +338,11 @@ def _loss_panels(
             )
         )  # fmt: skip
     caption = "Losses of training, from stats.jsonl of each run"
-    caption += f"; each point is the mean of up to {thinned} lines." if thinned > 1 else "."
-    return tuple(panels), caption
+    every = max((one.read.every for one in stated), default=1)
+    if thinned > 1:
+        caption += f"; each point is the mean of up to {thinned} lines"
+        caption += f", of which one in {every} was read" if every > 1 else ""
+    return tuple(panels), f"{caption}."
 
 
 def thin(stats: pd.DataFrame, most: int = MOST_POINTS) -> tuple[pd.DataFrame, int]:
@@ -377,5 +402,6 @@ def main_protocols(names: Iterable[str]) -> tuple[Protocol, ...]:
 
 def losses_plot(name: str, title: str, run: str, stats: pd.DataFrame, longest: int) -> Plot:
     """The losses of one run of `longest` images; `stats` has the column `cur_nimg`."""
-    panels, caption = _loss_panels([(title, 0, 0, run, stats)], images_axis(longest))
+    stated = [_Stated(title, 0, 0, run, Statistics(stats))]
+    panels, caption = _loss_panels(stated, images_axis(longest))
     return Plot(name, f"{title}: losses", caption, panels, (1.5,) * len(panels), legend=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import textwrap
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -22,7 +21,6 @@ from msgbench.analysis.figures.style import (
     FAINT,
     INK,
     MARKERS,
-    PALETTE,
     PNG_DPI,
     RULE,
     STRENGTHS,
@@ -40,7 +38,7 @@ _ROW_INCHES = 1.9
 # Axes narrower than this have fewer ticks.
 _NARROW_INCHES = 2.0
 # Around the axes of a panel: tick labels and the name of y, of x, and the title.
-_LEFT_INCHES, _FOOT_INCHES, _HEAD_INCHES, _NAME_INCHES = 0.6, 0.4, 0.2, 0.16
+_LEFT_INCHES, _FOOT_INCHES, _HEAD_INCHES, _NAME_INCHES = 0.66, 0.4, 0.2, 0.16
 
 # Levels that carry their name on the axes: colour, dashes, and where the name stands.
 _NAMED_LEVELS: dict[Role, tuple[str, tuple[float, ...], str]] = {
@@ -63,7 +61,7 @@ def draw(plot: Plot) -> Figure:
         names = _legend_entries(plot)
         columns = _legend_columns(names, width)
         said = wrapped(plot.statement, width)
-        top = 0.16 * math.ceil(len(names) / columns) + 0.06 if names else 0.0
+        top = 0.133 * math.ceil(len(names) / columns) + 0.08 if names else 0.0
         unnamed_rows = sum(_is_unnamed(plot, rows, index) for index in range(len(rows)))
         total = top + sum(heights) - _NAME_INCHES * unnamed_rows + _LINE_INCHES * len(said) + 0.03
         figure = Figure(figsize=(width, total))
@@ -141,7 +139,7 @@ def _legend_entries(plot: Plot) -> list[str]:
         series.label
         for panel in plot.panels
         for series in panel.series
-        if series.role in ("run", "mean", "level")
+        if series.role in ("run", "mean", "level") or (series.role == "printed" and series.x)
     }
     order = dict.fromkeys(s.label for panel in plot.panels for s in panel.series)
     return [label for label in order if label in found]
@@ -320,34 +318,3 @@ def save_png(plot: Plot, out: Path, dpi: int) -> None:
     """Write the picture of `plot` to `out`; the same plot gives the same bytes."""
     with atomic_file(out) as file:
         file.write(png_bytes(draw(plot), dpi))
-
-
-def svg(plot: Plot, prefix: str) -> str:
-    """The figure as an `<svg>` element for a page: transparent, colours as CSS variables.
-
-    Its ids begin with `prefix`, so that several fit on one page. The page defines `--ink`, `--faint`,
-    `--rule` and `--series-0`, `--series-1`, ... for each colour scheme.
-    """
-    buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE):
-        draw(plot).savefig(
-            buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
-        )
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    # A style sheet inside would hold for the whole page, and the page's own font fits it better.
-    for part in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r"font-family: [^;\"]*;\s*"):
-        text = re.sub(part, "", text, flags=re.DOTALL)
-    text = re.sub(r'^<svg ([^>]*?)width="[^"]*" height="[^"]*" ', r"<svg \1", text)
-    # Only what is referred to needs an id; the others would clash with those of other figures.
-    used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
-    text = re.sub(
-        r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text
-    )
-    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
-    text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
-    colours = {INK: "--ink", FAINT: "--faint", RULE: "--rule"}
-    colours |= {colour: f"--series-{slot}" for slot, colour in enumerate(PALETTE)}
-    for colour, variable in colours.items():
-        text = text.replace(colour, f"var({variable})")
-    return text

@@ -145,15 +145,18 @@ def _made_of(material: Material, table: Table, name: str, plot: Plot) -> Made:
     plot = replace(plot, statement=statement)
     runs = [run for row in table.rows for run in row.runs]
     if name.endswith("-losses"):
-        sources = [run.folder / STATS_JSONL for run in runs if not run.stats.empty]
+        shown = {s.run for panel in plot.panels for s in panel.series}
+        sources = [run.folder / STATS_JSONL for run in runs if run.run_id in shown]
         missing = tuple(
-            f"{run.label}: {run.reason or 'no statistics'}" for run in runs if run.stats.empty
+            f"{run.label}: {run.reason or 'no statistics'}"
+            for run in runs
+            if run.run_id not in shown
         )
     else:
         sources = [record.path for row in table.rows for record in row.records]
         missing = table.not_run
-    shown = dict.fromkeys(s.label for panel in plot.panels for s in panel.series if s.role == "run")
-    alt = f"{plot.panels[0].y_label} over {plot.panels[0].x_label}: {', '.join(shown) or 'nothing yet'}."
+    lines = dict.fromkeys(s.label for panel in plot.panels for s in panel.series if s.role == "run")
+    alt = f"{plot.panels[0].y_label} over {plot.panels[0].x_label}: {', '.join(lines) or 'nothing yet'}."
     return Made(plot.caption, alt, plot_frame(plot), draw(plot), statement, missing, tuple(sources))
 
 

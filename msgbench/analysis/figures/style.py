@@ -44,7 +44,7 @@ _SCALES = (
 
 # Keys are a closed set of literals to the type checker, which it cannot infer for a module's dict.
 STYLE: dict[Any, Any] = {
-    "font.size": 8.0, "axes.titlesize": 8.0, "axes.labelsize": 8.0, "xtick.labelsize": 7.0, "ytick.labelsize": 7.0,
+    "font.size": 8.0, "axes.titlesize": 8.0, "axes.labelsize": 7.5, "xtick.labelsize": 7.0, "ytick.labelsize": 7.0,
     "legend.fontsize": 7.0, "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
     "ytick.minor.width": 0.4, "xtick.minor.width": 0.4,
     "axes.edgecolor": FAINT, "axes.labelcolor": INK, "text.color": INK, "xtick.color": FAINT, "ytick.color": FAINT,
