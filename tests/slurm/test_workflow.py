@@ -22,8 +22,8 @@ from .overlap import overlapping
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parents[2]
-# The smoke tier as it stands, without all but one table and without figures of other runs, with shorter trainings: a few
-# hundred images each.
+# The smoke tier as it stands, without all but one table and without figures of other runs, with shorter trainings: a
+# few hundred images each.
 BENCHMARK = load_benchmark(ROOT / "config.yaml")
 OTHER_TABLES = set(BENCHMARK.tables) - {"table3"}
 SHORTER = {
