@@ -231,8 +231,10 @@ def table_latex(table: Table) -> str:
 
 def latex_of(name: str, caption: str, heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A LaTeX table environment (package booktabs) of texts, which are escaped; its label is `tab:<name>`."""
-    frame = pd.DataFrame([[_escaped(cell) for cell in row] for row in body])
-    frame.columns = pd.Index([_escaped(head) for head in heads])
+    frame = pd.DataFrame(
+        [[_escaped(cell) for cell in row] for row in body],
+        columns=[_escaped(head) for head in heads],
+    )
     return str(
         frame.style.hide(axis="index").to_latex(
             hrules=True,

@@ -32,6 +32,8 @@ _DATASETS = {
     "cifar10": "cifar10", "oxford-flowers": "flowers", "lsun-churches": "churches", "indian-celebs": "indian-celebs",
     "celeba-hq": "celeba-hq", "ffhq": "ffhq", "lsun-bedrooms": "bedrooms",
 }  # fmt: skip
+_COLUMNS = ["paper", "place", "what", "printed", "origin", "ours", "ours_shown", "verdict", "how", "tier", "sources",
+            "note"]  # fmt: skip
 _SIZES = ("dataset_size", "dataset_size_collected")
 
 
@@ -144,7 +146,7 @@ def text_forms(collection: Collection, folder: Path) -> tuple[str, str, str]:
             "sources": " ".join(relative(path, folder) for path in n.sources) or None, "note": n.paper.note or None,
         }
         for n in numbers
-    ])  # fmt: skip
+    ], columns=_COLUMNS)  # fmt: skip
     heads = ["Paper", "Place", "What", "Printed", "Ours", "Verdict"]
     body = [
         [

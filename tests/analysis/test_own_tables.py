@@ -67,3 +67,12 @@ def test_own_tables_are_written_in_three_forms(make_tree: Callable[..., ResultsT
         assert rf"\label{{tab:{name}}}" in out.with_suffix(".tex").read_text()
     with pytest.raises(ResultsError, match="no such table"):
         make_any_table(tree.benchmark, tree.layout, "tables6")
+
+
+def test_a_benchmark_that_answers_no_number_of_the_text_has_an_empty_table(
+    make_tree: Callable[..., ResultsTree],
+) -> None:
+    tree = make_tree("smoke", tables=())
+    out = make_any_table(tree.benchmark, tree.layout, "text")
+    assert pd.read_csv(out).empty
+    assert r"\toprule" in out.with_suffix(".tex").read_text()
