@@ -23,6 +23,7 @@ from msgbench.data.bench import photograph
 from msgbench.data.store import Images
 from msgbench.data.zip_images import ZipImages, ZipWriter
 from msgbench.device import device_name, make_reproducible
+from msgbench.training.bench_ceilings import synchronise
 from msgbench.training.feed import Feed
 
 WARM_UP, STEPS = 3, 30
@@ -45,7 +46,10 @@ CASES = (Case(256, 2_048, 32, 300.0), Case(1024, 96, 16, 120.0))
 
 
 def bench_feed(device: torch.device, threads: int, cases: tuple[Case, ...] = CASES) -> Measured:
-    """Time `Feed.batch` beside steps of a fixed length, in every way that `device` has."""
+    """Time what the host does for each batch, without steps and beside steps of a fixed length.
+
+    In every way that `device` has. Flips, conversion and the pyramid are the device's work and not timed.
+    """
     make_reproducible(threads)
     rows: list[dict[str, Cell]] = []
     with tempfile.TemporaryDirectory(prefix="msgbench-bench-") as name:
@@ -76,27 +80,34 @@ def _ways(images: Images, device: torch.device) -> Iterator[tuple[int, bool]]:
 
 def _row(case: Case, feed: Feed, device: torch.device) -> dict[str, Cell]:
     pause = case.batch / case.images_per_second
-    waited: list[float] = []
-    title = f"bench feed, {case.resolution} px, {feed.how}"
-    with Progress(title, WARM_UP + STEPS, "steps") as progress:
-        for step in range(WARM_UP + STEPS):
-            began = time.perf_counter()
-            feed.batch(step * case.batch, case.batch)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            waited.append(time.perf_counter() - began)
-            time.sleep(pause)
-            progress.advance()
-    wait = float(np.mean(waited[WARM_UP:]))
+    with Progress(
+        f"bench feed, {case.resolution} px, {feed.how}", 2 * (WARM_UP + STEPS), "steps"
+    ) as progress:
+        alone = _wait(case, feed, device, 0.0, progress)
+        wait = _wait(case, feed, device, pause, progress)
     return {
         "resolution": case.resolution,
         "kept_as": "array" if isinstance(feed.images, np.ndarray) else "PNG",
         "how": feed.how,
         "batch_size": case.batch,
+        "host_images_per_second": round(case.batch / alone, 1),
         "steps_images_per_second": case.images_per_second,
         "wait_ms": round(1000 * wait, 3),
         "wait_percent": round(100 * wait / (wait + pause), 2),
     }
+
+
+def _wait(case: Case, feed: Feed, device: torch.device, pause: float, progress: Progress) -> float:
+    """Mean seconds that a batch is waited for when `pause` seconds lie between two of them."""
+    waited: list[float] = []
+    for step in range(WARM_UP + STEPS):
+        began = time.perf_counter()
+        feed.pixels(step * case.batch, case.batch)
+        synchronise(device)
+        waited.append(time.perf_counter() - began)
+        time.sleep(pause)
+        progress.advance()
+    return float(np.mean(waited[WARM_UP:]))
 
 
 def _images(case: Case, folder: Path) -> Images:

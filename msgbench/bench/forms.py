@@ -131,13 +131,14 @@ def _feed(measured: Measured) -> list[str]:
     rows = [
         [
             str(row["kept_as"]), str(row["how"]), str(row["resolution"]), str(row["batch_size"]),
+            _number(row["host_images_per_second"], ",.0f"),
             _number(row["steps_images_per_second"], "g"), _number(row["wait_ms"], ".3g"),
             f"{_number(row['wait_percent'], '.2g')} %",
         ]
         for row in measured.rows
     ]  # fmt: skip
     heads = [
-        "images", "come", "px", "batch", "steps, images/s", "wait a step, ms", "of the time",
+        "images", "come", "px", "batch", "without steps, images/s", "steps, images/s", "wait a step, ms", "of the time",
     ]  # fmt: skip
     return [where, "", *_table(heads, rows, words=2)]
 

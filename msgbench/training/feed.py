@@ -88,21 +88,25 @@ class Feed:
 
         Every `stream` shuffles and mirrors in its own way; the empty one is the discriminator's, which counts.
         """
-        indices, flags = self._chosen(cur_nimg, batch_size, stream)
-        if self._resident is not None:
-            pixels = self._resident[sent(torch.from_numpy(indices), self._device)]
-        elif self._reader is None:
-            pixels = torch.from_numpy(np.asarray(self.images[indices]))
-        else:
-            key = (stream, cur_nimg, batch_size)
-            coming = self._coming.pop(key, None)
-            read = self._read(*key) if coming is None else coming.result()
-            self._read_ahead(stream, cur_nimg, batch_size)
-            pixels = read.to(self._device, non_blocking=True)
+        pixels = self.pixels(cur_nimg, batch_size, stream)
+        _, flags = self._chosen(cur_nimg, batch_size, stream)
         if flags is not None:
             turned = sent(torch.from_numpy(flags), self._device).view(-1, 1, 1, 1)
             pixels = torch.where(turned, pixels.flip(2), pixels)
         return to_float(pixels.permute(0, 3, 1, 2).contiguous())
+
+    def pixels(self, cur_nimg: int, batch_size: int, stream: str = "") -> Tensor:
+        """The same images as they lie in the store, uint8 [n, R, R, 3] on the device: what the host has to do."""
+        if self._resident is not None:
+            indices, _ = self._chosen(cur_nimg, batch_size, stream)
+            return self._resident[sent(torch.from_numpy(indices), self._device)]
+        key = (stream, cur_nimg, batch_size)
+        if self._reader is None:
+            return self._read(*key)
+        coming = self._coming.pop(key, None)
+        read = self._read(*key) if coming is None else coming.result()
+        self._read_ahead(stream, cur_nimg, batch_size)
+        return read.to(self._device, non_blocking=True)
 
     def _chosen(
         self, cur_nimg: int, batch_size: int, stream: str
