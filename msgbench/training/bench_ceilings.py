@@ -23,6 +23,8 @@ from msgbench.device import use_tf32
 _PRODUCTS = frozenset({
     "convolution", "convolution_backward", "mm", "addmm", "bmm", "baddbmm",
 })  # fmt: skip
+# What these write in place they do not read before.
+_OVERWRITING = frozenset({"copy_", "fill_", "zero_"})
 # Convolutions of the networks' middle: (channels, pixels of a side). The fastest one counts.
 _CONVOLUTIONS = ((512, 16), (512, 32), (256, 64))
 _COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}
@@ -104,14 +106,31 @@ class _Counter(TorchDispatchMode):
             return out
         self.kernels += 1
         if func.overloadpacket.__name__ not in _PRODUCTS:
-            # What is written in place is read and written: it stands among the arguments and the results.
-            self.traffic_bytes += sum(map(_bytes, tree_leaves((args, kwargs, out))))
+            self.traffic_bytes += _traffic(func, args, kwargs or {}, out)
         return out
 
 
 def _is_view(func: Any) -> bool:
     returned = [each.alias_info for each in func._schema.returns]
     return any(alias is not None and not alias.is_write for alias in returned)
+
+
+def _traffic(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
+    """Bytes of the arguments, of those that are written in place again, and of new results."""
+    schema = func._schema
+    given = {argument.name: value for argument, value in zip(schema.arguments, args, strict=False)}
+    given |= kwargs
+    written = [
+        given[argument.name]
+        for argument in schema.arguments
+        if argument.alias_info is not None
+        and argument.alias_info.is_write
+        and argument.name in given
+    ]
+    new = [] if any(each.alias_info is not None for each in schema.returns) else out
+    read = [] if func.overloadpacket.__name__ in _OVERWRITING else written
+    others = [value for value in given.values() if all(value is not each for each in written)]
+    return sum(map(_bytes, tree_leaves((read, others, written, new))))
 
 
 def _bytes(value: object) -> int:
