@@ -10,7 +10,6 @@ import io
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -58,9 +57,11 @@ def bench_precision(
         by_software = precision == "tf32" and on.type == "cpu"
         for seed in SEEDS:
             benchmark = _benchmark(config, assignments, precision, kimg)
-            row = _trained(benchmark, seed, on, out, by_software)
-            rows.append({"precision": precision, "by_software": by_software, "seed": seed, **row})
-            say(f"{precision}, seed {seed}: {PROTOCOL} {row['score']:.4g}")
+            score = _trained(benchmark, seed, on, out, by_software)
+            rows.append(
+                {"precision": precision, "by_software": by_software, "seed": seed, "score": score}
+            )
+            say(f"{precision}, seed {seed}: {PROTOCOL} {score:.4g}")
     _plot(rows, out / "precision.png")
     data = "".join(f" --set {text.split('=')[0]}=VALUE" for text in assignments)
     chosen = "".join(f" --precision {precision}" for precision in precisions)
@@ -84,8 +85,8 @@ def _benchmark(config: Path, assignments: Sequence[str], precision: str, kimg: f
 
 def _trained(
     benchmark: Benchmark, seed: int, device: torch.device, out: Path, by_software: bool
-) -> dict[str, Any]:
-    """Train and measure one run, or go on where an earlier call left it; its score and speed."""
+) -> float:
+    """Train and measure one run, or go on where an earlier call left it; its final score."""
     run = benchmark.run(EXPERIMENT, seed)
     spec = run.spec
     store = out / "store" / spec.dataset.fingerprint[:8]
@@ -98,7 +99,7 @@ def _trained(
     if not (run_dir / EVALUATE_JSON).exists():
         evaluate_run(run_dir, store, out / "cache", device=device)
     record = read_json(run_dir / record_file(PROTOCOL, trained["cur_nimg"]))
-    return {"score": float(record["value"]), "images_per_second": trained["images_per_second"]}
+    return float(record["value"])
 
 
 def _plot(rows: Sequence[dict[str, Cell]], path: Path) -> None:
