@@ -42,14 +42,18 @@ class Measured(BaseModel):
         rows: list[dict[str, Cell]],
         device: str,
     ) -> Measured:
-        """A measurement made just now on `device` (`cpu` or the GPU's name)."""
+        """A measurement made just now on `device` (`cpu` or the GPU's name).
+
+        The machine's name is left out: such records are published.
+        """
+        origin = provenance(device)
         return cls(
             schema="msgbench.bench/1",
             kind=kind,
             command=command,
             settings=settings,
             rows=rows,
-            provenance=provenance(device),
+            provenance={key: origin[key] for key in origin if key not in ("host", "platform")},
         )
 
     @classmethod

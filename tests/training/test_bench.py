@@ -96,6 +96,7 @@ def test_bench_prints_and_writes_one_row_a_case(tmp_path: Path) -> None:
     )  # fmt: skip
     measured.write(tmp_path, shown(measured))
     assert Measured.read(tmp_path / "training.json") == measured
+    assert "host" not in measured.provenance
     assert (tmp_path / "training.md").read_text() == "\n".join(shown(measured)) + "\n"
     rows = list(csv.DictReader((tmp_path / "training.csv").read_text().splitlines()))
     assert [row["label"] for row in rows] == ["plain float32", "float32", "bfloat16"]
