@@ -192,6 +192,8 @@ def _case(
         raw["training"]["total_kimg"] = 10 * batch_size / 1000
     raw["training"] |= {"precision": precision, "batch_size": batch_size, "num_threads": threads}
     raw["training"] |= {"compile": "default" if compiled else "none"}
+    if compiled:
+        raw["training"] |= {"second_derivatives": "autograd"}
     try:
         spec = ExperimentSpec.model_validate_json(json.dumps(raw))
     except ValidationError as error:

@@ -71,6 +71,12 @@ class TrainingSpec(Spec):
         description="`default`: the costly functions of a step are compiled (torch.compile) for the shapes of each "
         "phase, which takes minutes once and rounds in another order; `none`: they are run as they are written",
     )
+    second_derivatives: Literal["autograd", "direct"] = Field(
+        default="autograd",
+        description="how the discriminator's convolutions are derived for a penalty's gradient. `direct`: by the "
+        "library's weight gradient, faster; `autograd`: as torch does it, by convolutions with kernels as large as the "
+        "images. The same mathematics, rounded in another order; `compile: default` needs `autograd`",
+    )
     micro_batch_size: int | None = Field(
         default=None,
         ge=1,
@@ -85,6 +91,11 @@ class TrainingSpec(Spec):
         if shown < self.batch_size:
             raise ValueError(
                 f"total_kimg {self.total_kimg} is {shown} images, less than one batch of {self.batch_size}"
+            )
+        if self.compile != "none" and self.second_derivatives != "autograd":
+            raise ValueError(
+                f"second_derivatives {self.second_derivatives} is not allowed with compile {self.compile}; allowed: "
+                "autograd"
             )
         return self
 
@@ -255,6 +266,8 @@ def _leave_out_later_fields(payload: dict[str, Any]) -> None:
         del loss["style_mixing"]
     if payload["training"]["compile"] == "none":
         del payload["training"]["compile"]
+    if payload["training"]["second_derivatives"] == "autograd":
+        del payload["training"]["second_derivatives"]
 
 
 class RunSpec(Spec):

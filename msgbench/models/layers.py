@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msgbench.errors import ConfigError
+from msgbench.models.convolution import convolution
 
 # He gain of a leaky ReLU layer as ProGAN uses it; layers before no activation name theirs (1).
 GAIN_LRELU = math.sqrt(2.0)
@@ -138,14 +139,22 @@ class EqualizedConv2d(EqualizedLayer):
             gain=gain,
         )
         self.padding = padding
+        # Whether second derivatives are the library's own gradients (convolution.py).
+        self.direct = False
 
     @property
     def kernel_size(self) -> int:
         return self.weight.shape[-1]
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(x, self.scaled_weight, 1, self.padding)
+
+    def convolve(self, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+        """`x` convolved with `weight` and this layer's bias, in the arithmetic of `x`."""
         bias = self.scaled_bias(x.dtype)
-        return F.conv2d(x, self.scaled_weight.to(x.dtype), bias, padding=self.padding)
+        if self.direct:
+            return convolution(x, weight.to(x.dtype), bias, stride, padding)
+        return F.conv2d(x, weight.to(x.dtype), bias, stride=stride, padding=padding)
 
 
 class UpsampleConv2d(EqualizedConv2d):
@@ -192,7 +201,7 @@ class ConvDownsample2d(EqualizedConv2d):
             return F.avg_pool2d(super().forward(x), 2)
         # Each weight stands under the four pixels that are averaged: its kernel, moved and added up.
         kernel = F.avg_pool2d(F.pad(self.scaled_weight, (1, 1, 1, 1)), 2, stride=1)
-        return F.conv2d(x, kernel.to(x.dtype), self.scaled_bias(x.dtype), stride=2, padding=1)
+        return self.convolve(x, kernel, stride=2, padding=1)
 
 
 class EqualizedLinear(EqualizedLayer):

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from msgbench.models.layers import ConvDownsample2d, UpsampleConv2d
+from msgbench.models.layers import ConvDownsample2d, EqualizedConv2d, UpsampleConv2d
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 
@@ -35,6 +35,13 @@ def fuse_upsampling(network: nn.Module, fused: bool) -> None:
     for layer in network.modules():
         if isinstance(layer, UpsampleConv2d | ConvDownsample2d):
             layer.fused = fused
+
+
+def use_direct_second_derivatives(network: nn.Module) -> None:
+    """Have the convolutions of `network` be derived twice by the library's own gradients (convolution.py)."""
+    for layer in network.modules():
+        if isinstance(layer, EqualizedConv2d):
+            layer.direct = True
 
 
 @torch.no_grad()

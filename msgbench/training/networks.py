@@ -14,7 +14,12 @@ from msgbench.config import RunSpec
 from msgbench.errors import TrainingError
 from msgbench.models.build import build_discriminator, build_generator
 from msgbench.models.growing import set_lod
-from msgbench.models.precision import fuse_upsampling, set_precision, use_channels_last
+from msgbench.models.precision import (
+    fuse_upsampling,
+    set_precision,
+    use_channels_last,
+    use_direct_second_derivatives,
+)
 from msgbench.seeding import derive_seed
 from msgbench.training.optimizers import make_optimizer
 from msgbench.training.world import World
@@ -52,6 +57,8 @@ class Networks:
             fuse_upsampling(network, not plain)
             if not plain:
                 use_channels_last(network)
+        if spec.training.second_derivatives == "direct" and not plain:
+            use_direct_second_derivatives(D)
         opt_G = make_optimizer(G, spec.optimizer, "G", plain)
         opt_D = make_optimizer(D, spec.optimizer, "D", plain)
         return cls(G, D, G_ema, opt_G, opt_D)
