@@ -114,10 +114,11 @@ def test_ci_asks_for_what_it_found_able_to_run(root: Path, tmp_path: Path) -> No
         env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    (call,) = calls.read_text().splitlines()
-    assert call == (
-        "-m pytest -m (slow or browser or gpu) and not slurm --must-run=slow --must-run=browser --must-run=gpu"
-    )
+    assert calls.read_text().splitlines() == [
+        "-m pytest -n 2 --dist loadfile -m (slow or browser) and not slurm and not gpu "
+        "--must-run=slow --must-run=browser",
+        "-m pytest -m gpu and not slurm --must-run=gpu",
+    ]
     slurm = re.search(r"pytest -m slurm (\S+)", (root / ".ci" / "run").read_text())
     assert slurm is not None
     assert slurm[1] == "--must-run=slurm"
