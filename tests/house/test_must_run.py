@@ -85,9 +85,8 @@ def test_one_test_that_ran_is_enough_and_a_failure_stays_one(suite: Path, worker
     assert "--must-run" not in said
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_marker_without_a_test_fails_too(suite: Path, workers: int) -> None:
-    code, said = run(suite, f"-n{workers}", "-m", "gpu", "--must-run=gpu")
+def test_a_marker_without_a_test_fails_too(suite: Path) -> None:
+    code, said = run(suite, "-m", "gpu", "--must-run=gpu")
     assert code == 1
     assert "FAILED --must-run gpu: no test marked gpu was selected" in said
 
@@ -114,11 +113,10 @@ def test_ci_asks_for_what_it_found_able_to_run(root: Path, tmp_path: Path) -> No
         env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert calls.read_text().splitlines() == [
-        "-m pytest -n 2 --dist loadfile -m (slow or browser) and not slurm and not gpu "
-        "--must-run=slow --must-run=browser",
-        "-m pytest -m gpu and not slurm --must-run=gpu",
-    ]
+    (call,) = calls.read_text().splitlines()
+    assert call == (
+        "-m pytest -m (slow or browser or gpu) and not slurm --must-run=slow --must-run=browser --must-run=gpu"
+    )
     slurm = re.search(r"pytest -m slurm (\S+)", (root / ".ci" / "run").read_text())
     assert slurm is not None
     assert slurm[1] == "--must-run=slurm"
