@@ -59,6 +59,7 @@ lint: .venv/.installed
 	$(BIN)/snakemake --lint
 	$(BIN)/msgbench schema | diff workflow/schemas/config.schema.json -
 	$(BIN)/msgbench results-table --check
+	$(BIN)/msgbench performance-page --check
 	$(BIN)/msgbench walkthrough results/published/cifar10-first-training.json --out docs/first-training.md --check
 
 schema: .venv/.installed

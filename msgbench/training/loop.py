@@ -237,7 +237,7 @@ class _Training:
         def own(values: np.ndarray) -> np.ndarray:
             return self.share.own(len(values)).of(values)
 
-        return Feed(self.store, self.run.seed, mirrored, self.device, own)
+        return Feed(self.store.images, self.run.seed, mirrored, self.device, own)
 
     def _step(self) -> tuple[StepReport, StepReport]:
         """The next images, and an update of both networks."""

@@ -38,19 +38,15 @@ def every(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def as_zip(store: Store, seconds: float = 0.0) -> Store:
-    return Store(store.folder, store.manifest, Decoded(store.images, seconds), store.labels)
-
-
 @pytest.mark.parametrize("mirrored", [True, False])
 @pytest.mark.parametrize("stream", ["", "reals-g"])
 def test_three_ways_and_one_answer(store_dir: Path, mirrored: bool, stream: str) -> None:
     store = Store.open(store_dir)
     seed = derive_seed(7, 0, stream) if stream else 7
     ways = {
-        "mapped": (store, 0),
-        "resident": (store, 10**9),
-        "read ahead": (as_zip(store), 0),
+        "mapped": (store.images, 0),
+        "resident": (store.images, 10**9),
+        "read ahead": (Decoded(store.images), 0),
     }
     for how, (images, most) in ways.items():
         with Feed(images, 7, mirrored, CPU, every, most) as feed:
@@ -62,17 +58,25 @@ def test_three_ways_and_one_answer(store_dir: Path, mirrored: bool, stream: str)
                 assert torch.equal(feed.batch(at, size, stream), expected), (how, at)
 
 
+def test_a_mapped_dataset_is_read_ahead_on_demand(store_dir: Path) -> None:
+    store = Store.open(store_dir)
+    expected = Feed(store.images, 7, True, CPU, every).batch(8, 8)
+    with Feed(store.images, 7, True, CPU, every, read_ahead=True) as feed:
+        assert feed.how == "read ahead"
+        assert torch.equal(feed.batch(8, 8), expected)
+
+
 def test_a_process_gets_its_own(store_dir: Path) -> None:
     store = Store.open(store_dir)
-    whole = Feed(store, 7, True, CPU, every).batch(0, 8)
-    half = Feed(store, 7, True, CPU, lambda values: values[1::2]).batch(0, 8)
+    whole = Feed(store.images, 7, True, CPU, every).batch(0, 8)
+    half = Feed(store.images, 7, True, CPU, lambda values: values[1::2]).batch(0, 8)
     assert torch.equal(half, whole[1::2])
 
 
 def test_what_is_decoded_is_there_before_it_is_asked_for(store_dir: Path) -> None:
     """Steps that take longer than reading wait for the first batch alone."""
-    store = as_zip(Store.open(store_dir), seconds=0.05)
-    with Feed(store, 7, True, CPU, every) as feed:
+    images = Decoded(Store.open(store_dir).images, seconds=0.05)
+    with Feed(images, 7, True, CPU, every) as feed:
         waited = []
         for step in range(6):
             began = time.perf_counter()
@@ -91,9 +95,7 @@ def test_what_cannot_be_read_is_an_error_of_the_step(store_dir: Path) -> None:
             return super().__getitem__(index)
 
     store = Store.open(store_dir)
-    with Feed(
-        Store(store.folder, store.manifest, Broken(store.images), None), 7, True, CPU, every
-    ) as feed:
+    with Feed(Broken(store.images), 7, True, CPU, every) as feed:
         feed.batch(0, 8)
         with pytest.raises(OSError, match="gone"):
             feed.batch(8, 8)
@@ -102,8 +104,8 @@ def test_what_cannot_be_read_is_an_error_of_the_step(store_dir: Path) -> None:
 @pytest.mark.gpu
 def test_a_gpu_keeps_a_small_dataset_and_reads_a_large_one_ahead(store_dir: Path) -> None:
     store, cuda = Store.open(store_dir), torch.device("cuda")
-    expected = Feed(store, 7, True, CPU, every).batch(8, 8)
+    expected = Feed(store.images, 7, True, CPU, every).batch(8, 8)
     for most, how in ((None, "resident"), (0, "read ahead")):
-        with Feed(store, 7, True, cuda, every, most) as feed:
+        with Feed(store.images, 7, True, cuda, every, most) as feed:
             assert feed.how == how
             assert torch.equal(feed.batch(8, 8).cpu(), expected)
