@@ -138,9 +138,13 @@ class Benchmark:
     def left_out_sentences(self, names: Iterable[str] | None = None) -> list[str]:
         """One sentence for each dataset that is left out: why, and what of tables and figures is not made for it.
 
-        `names` are keys under `tables` and `figures`; None: those of `all`.
+        `names` are keys under `tables` and `figures`; None: those of `all`. Raises ConfigError for any other name.
         """
         chosen = self._of_all() if names is None else tuple(names)
+        known = (*self.tables, *self.figures)
+        for name in chosen:
+            if name not in known:
+                raise ConfigError(f"{name}: is neither a table nor a figure{nearest(name, known)}")
         sentences = []
         for dataset, reason in self.left_out(chosen).items():
             experiments = dict.fromkeys(e for name in chosen for e in self._experiments_of(name))

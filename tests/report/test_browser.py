@@ -268,6 +268,18 @@ def test_grids_are_enlarged_and_curves_tell_their_numbers(tab, tree, report):
     seen.check(tree.layout.root)
 
 
+def test_the_keys_of_a_chart_are_short_lines_beside_their_names(tab, report):
+    page = tab().page
+    page.goto(report.as_uri())
+    sizes = page.evaluate(
+        "Array.from(document.querySelectorAll('.key svg'), key => [key.clientWidth, key.clientHeight])"
+    )
+    assert sizes
+    for width, height in sizes:
+        assert 10 <= width <= 40, sizes
+        assert 4 <= height <= 16, sizes
+
+
 def test_prints(tab, report, tmp_path):
     """On paper nothing that scrolls is cut off, and there are no controls."""
     page = tab(viewport={"width": 1000, "height": 900}).page
