@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 import time
 from types import TracebackType
 
 from torch.distributed import Store
 
+from msgbench.console import say
 from msgbench.errors import MsgbenchError, StoppedBySignal, TrainingError
 
 BEAT_SECONDS = 1.0
@@ -25,7 +25,11 @@ BEAT_SECONDS = 1.0
 TELL_SECONDS = 5.0
 # Between the note of a failure and the end of a process that did not end by itself.
 GRACE_SECONDS = 20.0
-_FAILED = "failed"
+# How long the others leave it to the first process to say what happened, while that lives.
+WORD_SECONDS = 15.0
+# How long the first process, which may hold the store, stays for the others to hear that it said it.
+STAY_SECONDS = 3.0
+_FAILED, _SAID, _HEARD = "failed", "said", "heard"
 
 
 class Heartbeat:
@@ -71,6 +75,47 @@ class Heartbeat:
             if self._store.check([_FAILED]):
                 return str(self._store.get(_FAILED).decode())
         return ""
+
+    def has_the_word(self) -> bool:
+        """Whether it is this process that says what ended them all: the first, or one of those that outlived it.
+
+        Two would say it only where they cannot know of each other, because the store died with the first.
+        """
+        try:
+            with self._lock:
+                return self._first_word() if self._rank == 0 else self._later_word()
+        except RuntimeError:
+            return True
+
+    def _first_word(self) -> bool:
+        self._store.set(_SAID, "0")
+        deadline = time.monotonic() + STAY_SECONDS
+        with contextlib.suppress(RuntimeError):
+            while time.monotonic() < deadline:
+                if self._store.add(_HEARD, 0) >= len(self._names) - 1:
+                    break
+                time.sleep(0.1)
+        return True
+
+    def _later_word(self) -> bool:
+        self._store.add(_HEARD, 1)
+        beats, beat = self._store.add("beat/0", 0), time.monotonic()
+        deadline = beat + WORD_SECONDS
+        try:
+            # The first process counts as gone after a few beats without one; then the lowest is soonest.
+            while time.monotonic() < min(deadline, beat + 3 * BEAT_SECONDS + 0.2 * self._rank):
+                if self._store.check([_SAID]):
+                    return False
+                time.sleep(0.1)
+                now = self._store.add("beat/0", 0)
+                if now != beats:
+                    beats, beat = now, time.monotonic()
+            return (
+                str(self._store.compare_set(_SAID, "", f"{self._rank}").decode()) == f"{self._rank}"
+            )
+        except RuntimeError:
+            # It was there a moment ago, and left when it had said it.
+            return False
 
     def why(self, error: Exception) -> str:
         """What broke the operation that raised `error`: a note, or the processes that beat no more."""
@@ -132,8 +177,13 @@ class Heartbeat:
             if what:
                 # The main thread hears of it by itself, unless it waits for the dead.
                 if not self._ended.wait(GRACE_SECONDS):
-                    _end_at_once(what)
+                    self._end_at_once(what)
                 return
+
+    def _end_at_once(self, what: str) -> None:
+        if self.has_the_word():
+            say(f"msgbench: error: {sentence(what)}")
+        os._exit(TrainingError.exit_code)
 
 
 def _gone(names: list[str]) -> str:
@@ -144,8 +194,3 @@ def _gone(names: list[str]) -> str:
 def sentence(what: str) -> str:
     """The error of a training that lost one of its processes."""
     return f"the training lost a process and ends: {what}; started again, it goes on from its last training state"
-
-
-def _end_at_once(what: str) -> None:
-    print(f"msgbench: error: {sentence(what)}", file=sys.stderr, flush=True)
-    os._exit(TrainingError.exit_code)
