@@ -6,6 +6,7 @@ load torch. Errors that are the user's to mend are one line and the exit code of
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,8 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from msgbench import cli_measuring
-from msgbench.cli_options import DeviceOption, LogOption, known_device, known_threads
+from msgbench import cli_bench, cli_measuring
+from msgbench.cli_options import (
+    DEFAULT_CONFIG,
+    CheckOption,
+    ConfigOption,
+    DeviceOption,
+    LogOption,
+    SetOption,
+    known_device,
+)
 from msgbench.errors import ConfigError, MsgbenchError, StoppedBySignal
 
 if TYPE_CHECKING:
@@ -41,20 +50,16 @@ data_app = typer.Typer(
 )
 app.add_typer(data_app)
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="The benchmark's configuration.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", help="Change one value of it: key.path=value (value in YAML). Repeatable."
-    ),
-]
 RunDir = Annotated[Path, typer.Argument(help="A run directory made by `plan`.")]
 StoreOption = Annotated[Path, typer.Option("--store", help="A dataset store made by `prepare`.")]
-CheckOption = Annotated[
-    bool,
-    typer.Option("--check", help="Write nothing; an error when the file is not what it would be."),
-]
-DEFAULT_CONFIG = Path("config.yaml")
+
+# What the system answers where a file or folder cannot be written or read.
+_OF_THE_MACHINE = frozenset(
+    {
+        errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTDIR,
+        errno.EPERM, errno.EROFS,
+    }
+)  # fmt: skip
 
 
 @app.command()
@@ -77,6 +82,8 @@ def plan(
     log_to(log)
     benchmark = _benchmark(config, set_)
     if experiment is None:
+        if show or seed is not None or run_dir is not None:
+            raise ConfigError("plan: --show, --seed and --run-dir need the name of an experiment")
         _list_experiments(benchmark)
     elif show or (seed is None and run_dir is None):
         spec = benchmark.experiment(experiment)
@@ -319,101 +326,8 @@ def report(
             )
 
 
-@app.command()
-def bench(
-    what: Annotated[
-        str,
-        typer.Argument(
-            help="training (steps), processes (that share a step), precision (scores of short runs), metrics (scores "
-            "from made-up features), or results."
-        ),
-    ] = "training",
-    method: Annotated[str, typer.Option(help="Name under `methods`.")] = "msg-progan",
-    resolution: Annotated[
-        list[int] | None, typer.Option(help="Side of the images in pixels. Repeatable.")
-    ] = None,
-    precision: Annotated[
-        list[str] | None, typer.Option(help="float32 or bfloat16. Repeatable; both by default.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 16,
-    width: Annotated[float, typer.Option(help="Width multiplier; 1 = as published.")] = 1.0,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
-    rounds: Annotated[int, typer.Option(help="Timed rounds; the median counts.")] = 3,
-    processes: Annotated[
-        int, typer.Option(help="Of `processes`: how many share a step, against one.")
-    ] = 2,
-    compiled: Annotated[
-        bool, typer.Option("--compiled", help="Each precision compiled, too.")
-    ] = False,
-    beside: Annotated[
-        Path | None,
-        typer.Option(
-            help="A checkout of the authors' BMSG-GAN to time, too; with --method msg-gan-v1."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for bench.csv and bench.md; default: print only.")
-    ] = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    device: DeviceOption = "auto",
-    log: LogOption = None,
-) -> None:
-    """Time training steps beside a plain eager float32 one; or the scores; or what is made from records."""
-    from msgbench.console import log_to
-
-    log_to(log)
-    allowed = ("training", "processes", "precision", "metrics", "results")
-    if what not in allowed:
-        raise ConfigError(f"bench: {what!r} is not allowed; allowed: {', '.join(allowed)}")
-    if what == "results":
-        from msgbench.bench_results import bench_results
-
-        for line in bench_results(config, out=out):
-            typer.echo(line)
-        return
-    if what == "precision":
-        from msgbench.bench_precision import bench_precision
-
-        if out is None:
-            raise ConfigError("--out: bench precision needs a folder for its runs")
-        for line in bench_precision(
-            config, set_ or (), precision or ["float32", "bfloat16"], known_device(device), out
-        ):
-            typer.echo(line)
-        return
-    if what == "metrics":
-        from msgbench.bench_metrics import bench_metrics
-
-        for line in bench_metrics(known_threads(threads), out=out):
-            typer.echo(line)
-        return
-    benchmark = _benchmark(config, [*(set_ or ()), "tier=paper"])
-    from msgbench.bench import bench_run, run_bench
-
-    if what == "processes":
-        from msgbench.bench_processes import bench_processes
-
-        side, chosen = (resolution or [32])[0], (precision or ["float32"])[0]
-        run = bench_run(benchmark, method, side, chosen, batch_size, width)
-        for line in bench_processes(run, processes, rounds, out):
-            typer.echo(line)
-        return
-    for line in run_bench(
-        benchmark,
-        method,
-        resolutions=resolution or [32],
-        precisions=precision or ["float32", "bfloat16"],
-        batch_size=batch_size,
-        width=width,
-        threads=threads,
-        rounds=rounds,
-        device=known_device(device),
-        out=out,
-        compiled=compiled,
-        beside=beside,
-    ):
-        typer.echo(line)
+app.command()(cli_bench.bench)
+app.command()(cli_bench.performance_page)
 
 
 @app.command()
@@ -913,6 +827,13 @@ def main() -> None:
         sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except OSError as error:
+        # A disk or a folder that cannot be used is the user's to mend wherever it is met; all else is a bug.
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        say(f"msgbench: error: {where}{error.strerror}")
+        sys.exit(MsgbenchError.exit_code)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Options that commands of both command-line modules share."""
+"""Options that commands of several command-line modules share."""
 
 from __future__ import annotations
 
@@ -9,10 +9,22 @@ import typer
 
 from msgbench.errors import ConfigError
 
+ConfigOption = Annotated[Path, typer.Option("--config", help="The benchmark's configuration.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Change one value of it: key.path=value (value in YAML). Repeatable."
+    ),
+]
 LogOption = Annotated[
     Path | None, typer.Option("--log", help="Append all messages to this file, too.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+CheckOption = Annotated[
+    bool,
+    typer.Option("--check", help="Write nothing; an error when the file is not what it would be."),
+]
+DEFAULT_CONFIG = Path("config.yaml")
 
 
 def known_threads(threads: int) -> int:

@@ -75,8 +75,13 @@ def make_reproducible(num_threads: int, tf32: bool = False) -> None:
     # Filling fresh memory only shows reads of unwritten memory; no result depends on it, and it costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
+    use_tf32(tf32)
+
+
+def use_tf32(on: bool) -> None:
+    """Whether products of float32 numbers round to 10 bits from now on, where the GPU has that."""
+    torch.backends.cuda.matmul.allow_tf32 = on
+    torch.backends.cudnn.allow_tf32 = on
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -4,7 +4,8 @@ One row a method, resolution and precision: images/s of a full step (one discrim
 update), the arithmetic it does per second, and the ratio to the plain eager float32 step: what one
 writes first, without channels_last, with D's gradients in the generator step. Beside it, where a checkout is at hand,
 the authors' own PyTorch code. Rounds of all rows alternate, so that a drifting machine moves all of them; the median
-round counts. What a first step takes longer than that (compiling) is told apart.
+round counts. What a first step takes longer than that (compiling) is told apart. Of each eager row one more step is
+counted, and the device's ceilings are measured, so that the row says what bounds it (bench_ceilings.py).
 """
 
 from __future__ import annotations
@@ -20,10 +21,17 @@ import torch
 from msgbench.config import RunSpec
 from msgbench.console import Progress
 from msgbench.data.pyramid import real_pyramid
-from msgbench.device import device_name, make_reproducible, peak_memory_mb
+from msgbench.device import device_name, make_reproducible, peak_memory_mb, use_tf32
 from msgbench.losses.adversarial import g_loss
 from msgbench.losses.discriminator import discriminator_loss
 from msgbench.training.bench_authors import authors_step
+from msgbench.training.bench_ceilings import (
+    Ceilings,
+    Demand,
+    measure_ceilings,
+    measure_demand,
+    synchronise,
+)
 from msgbench.training.compiled import Compiled
 from msgbench.training.draws import generator_inputs, mixing
 from msgbench.training.networks import Networks, seeded, update_ema
@@ -70,6 +78,18 @@ class Timing:
     """CPU time of the step: on a CPU what the clock would say, times the threads, if nothing else ran."""
     first_seconds: float
     peak_memory_mb: float
+    ceiling_gflop_per_second: float
+    """What the fastest convolution of the networks does here in this precision."""
+    ceiling_gb_per_second: float
+    kernels: int | None
+    """Operations of one step run eagerly; None where it is compiled, as the next two."""
+    traffic_gb: float | None
+    arithmetic_seconds: float
+    """What the convolutions of the step would take at that ceiling."""
+    traffic_seconds: float | None
+    """What everything else would take at the speed of a copy."""
+    start_seconds: float | None
+    """What only starting all the operations takes."""
 
 
 def bench(
@@ -101,18 +121,29 @@ def bench(
                 seconds[label].append(_timed(step, device))
                 worked[label].append(time.process_time() - began)
                 progress.advance()
+    peak = round(peak_memory_mb(device))
+    demands = {
+        case.label: measure_demand(steps[case.label])
+        for case in cases
+        if case.run.spec.training.compile == "none"
+    }
+    ceilings = {
+        precision: measure_ceilings(device, precision, of_plain.run.spec.training.batch_size)
+        for precision in dict.fromkeys(case.run.spec.training.precision for case in cases)
+    }
     first = {label: values.pop(0) for label, values in seconds.items()}
     medians = {label: statistics.median(values) for label, values in seconds.items()}
     work = {label: statistics.median(values[1:]) for label, values in worked.items()}
-    theirs = None if authors is None else medians[authors.label]
+    compared = _Compared(
+        medians[of_plain.label], None if authors is None else medians[authors.label]
+    )
     return [
         _timing(
             case,
-            medians[case.label],
-            medians[of_plain.label],
-            theirs,
-            work[case.label],
-            first[case.label],
+            _Taken(medians[case.label], work[case.label], first[case.label], peak),
+            compared,
+            ceilings[case.run.spec.training.precision],
+            demands.get(case.label),
             device,
             threads,
         )
@@ -120,17 +151,35 @@ def bench(
     ]
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """What a case took: seconds of a step, CPU seconds of it, seconds of the first one, memory of all."""
+
+    seconds: float
+    work: float
+    first: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Seconds of the steps that others are compared with."""
+
+    plain: float
+    authors: float | None
+
+
 def _timing(
     case: Case,
-    seconds: float,
-    plain: float,
-    theirs: float | None,
-    work: float,
-    first: float,
+    taken: _Taken,
+    compared: _Compared,
+    ceilings: Ceilings,
+    demand: Demand | None,
     device: torch.device,
     threads: int,
 ) -> Timing:
-    spec, batch = case.run.spec, case.run.spec.training.batch_size
+    spec, batch, seconds = case.run.spec, case.run.spec.training.batch_size, taken.seconds
+    flop, theirs = case.flop_per_image * batch, compared.authors
     return Timing(
         label=case.label,
         method=spec.method,
@@ -141,26 +190,32 @@ def _timing(
         device=device_name(device),
         seconds_per_step=round(seconds, 5),
         images_per_second=round(batch / seconds, 4),
-        gflop_per_second=round(case.flop_per_image * batch / seconds / 1e9, 2),
-        ratio_to_plain=round(plain / seconds, 3),
+        gflop_per_second=round(flop / seconds / 1e9, 2),
+        ratio_to_plain=round(compared.plain / seconds, 3),
         ratio_to_authors=None if theirs is None else round(theirs / seconds, 3),
-        cpu_seconds_per_step=round(work, 4),
-        first_seconds=round(first, 3),
-        peak_memory_mb=round(peak_memory_mb(device)),
+        cpu_seconds_per_step=round(taken.work, 4),
+        first_seconds=round(taken.first, 3),
+        peak_memory_mb=taken.peak_mb,
+        ceiling_gflop_per_second=round(ceilings.flop_per_second / 1e9, 1),
+        ceiling_gb_per_second=round(ceilings.bytes_per_second / 1e9, 2),
+        kernels=None if demand is None else demand.kernels,
+        traffic_gb=None if demand is None else round(demand.traffic_bytes / 1e9, 3),
+        arithmetic_seconds=round(flop / ceilings.flop_per_second, 5),
+        traffic_seconds=(
+            None if demand is None else round(demand.traffic_bytes / ceilings.bytes_per_second, 5)
+        ),
+        start_seconds=(
+            None if demand is None else round(demand.kernels * ceilings.seconds_per_kernel, 5)
+        ),
     )
 
 
 def _timed(step: Callable[[], None], device: torch.device) -> float:
-    _synchronise(device)
+    synchronise(device)
     began = time.perf_counter()
     step()
-    _synchronise(device)
+    synchronise(device)
     return time.perf_counter() - began
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _prepare(case: Case, device: torch.device) -> Callable[[], None]:
@@ -173,6 +228,7 @@ def _prepare(case: Case, device: torch.device) -> Callable[[], None]:
     beta = spec.ema.beta_for(batch)
 
     def step() -> None:
+        use_tf32(spec.training.precision == "tf32")
         reals = [x] if spec.growing else real_pyramid(x)
         if case.plain:
             _plain_step(nets, reals, run)

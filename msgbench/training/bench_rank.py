@@ -1,4 +1,4 @@
-"""One process of the timing of shared steps (`msgbench bench processes`); started by bench_processes.py.
+"""One process of the timing of shared steps (`msgbench bench processes`); started by bench/processes.py.
 
 `python -m msgbench.training.bench_rank SPEC STEPS`: bound to the core of its number, it makes steps of the run in the
 file SPEC and prints seconds of the clock and of its own work for each step after the first.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from msgbench.data.pixels import to_float
 from msgbench.data.sampler import batch_indices, mirror_flags
-from msgbench.data.store import Store
+from msgbench.data.store import Images
 from msgbench.device import sent
 from msgbench.seeding import derive_seed
 
@@ -40,25 +40,26 @@ def room_for_images(free: int, needed: int) -> int:
 
 
 class Feed:
-    """Batches of `store` for the run of `seed`; a context manager, because it may read in a thread.
+    """Batches of a store's `images` for the run of `seed`; a context manager, because it may read in a thread.
 
     `own` chooses this process's samples of a batch. `resident_bytes`: how large a dataset may be to live on `device`;
-    None: a quarter of a GPU's free memory, nothing of a CPU's.
+    None: a quarter of a GPU's free memory, nothing of a CPU's. `read_ahead`: whether the others are read before they
+    are asked for; None: for a GPU, and of images that have to be decoded.
     """
 
     def __init__(
         self,
-        store: Store,
+        images: Images,
         seed: int,
         mirrored: bool,
         device: torch.device,
         own: Own,
         resident_bytes: int | None = None,
+        read_ahead: bool | None = None,
     ) -> None:
-        self._store, self._seed, self._mirrored = store, seed, mirrored
+        self.images, self._seed, self._mirrored = images, seed, mirrored
         self._device, self._own = device, own
-        count, side = len(store), store.resolution
-        self.bytes = count * side * side * 3
+        self.bytes = int(np.prod(images.shape))
         if resident_bytes is None:
             resident_bytes = 0
             if device.type == "cuda":
@@ -66,8 +67,9 @@ class Feed:
         self._resident: Tensor | None = None
         if self.bytes <= resident_bytes:
             self._resident = self._copied()
-        decoded = not isinstance(store.images, np.ndarray)
-        reads_ahead = self._resident is None and (device.type == "cuda" or decoded)
+        if read_ahead is None:
+            read_ahead = device.type == "cuda" or not isinstance(images, np.ndarray)
+        reads_ahead = self._resident is None and read_ahead
         self._reader = ThreadPoolExecutor(AHEAD, "read-ahead") if reads_ahead else None
         self._coming: dict[tuple[str, int, int], Future[Tensor]] = {}
 
@@ -95,33 +97,37 @@ class Feed:
 
         Every `stream` shuffles and mirrors in its own way; the empty one is the discriminator's, which counts.
         """
-        indices, flags = self._chosen(cur_nimg, batch_size, stream)
-        if self._resident is not None:
-            pixels = self._resident[sent(torch.from_numpy(indices), self._device)]
-        elif self._reader is None:
-            pixels = torch.from_numpy(np.asarray(self._store.images[indices]))
-        else:
-            key = (stream, cur_nimg, batch_size)
-            coming = self._coming.pop(key, None)
-            read = self._read(*key) if coming is None else coming.result()
-            self._read_ahead(stream, cur_nimg, batch_size)
-            pixels = read.to(self._device, non_blocking=True)
+        pixels = self.pixels(cur_nimg, batch_size, stream)
+        _, flags = self._chosen(cur_nimg, batch_size, stream)
         if flags is not None:
             turned = sent(torch.from_numpy(flags), self._device).view(-1, 1, 1, 1)
             pixels = torch.where(turned, pixels.flip(2), pixels)
         return to_float(pixels.permute(0, 3, 1, 2).contiguous())
 
+    def pixels(self, cur_nimg: int, batch_size: int, stream: str = "") -> Tensor:
+        """The same images as they lie in the store, uint8 [n, R, R, 3] on the device: what the host has to do."""
+        if self._resident is not None:
+            indices, _ = self._chosen(cur_nimg, batch_size, stream)
+            return self._resident[sent(torch.from_numpy(indices), self._device)]
+        key = (stream, cur_nimg, batch_size)
+        if self._reader is None:
+            return self._read(*key)
+        coming = self._coming.pop(key, None)
+        read = self._read(*key) if coming is None else coming.result()
+        self._read_ahead(stream, cur_nimg, batch_size)
+        return read.to(self._device, non_blocking=True)
+
     def _chosen(
         self, cur_nimg: int, batch_size: int, stream: str
     ) -> tuple[np.ndarray, np.ndarray | None]:
         seed = derive_seed(self._seed, 0, stream) if stream else self._seed
-        indices = batch_indices(len(self._store), seed, cur_nimg, batch_size)
+        indices = batch_indices(len(self.images), seed, cur_nimg, batch_size)
         flags = mirror_flags(seed, cur_nimg, batch_size) if self._mirrored else None
         return self._own(indices), None if flags is None else self._own(flags)
 
     def _read(self, stream: str, cur_nimg: int, batch_size: int) -> Tensor:
         indices, _ = self._chosen(cur_nimg, batch_size, stream)
-        pixels = torch.from_numpy(np.asarray(self._store.images[indices]))
+        pixels = torch.from_numpy(np.asarray(self.images[indices]))
         return pixels.pin_memory() if self._device.type == "cuda" else pixels
 
     def _read_ahead(self, stream: str, cur_nimg: int, batch_size: int) -> None:
@@ -136,10 +142,10 @@ class Feed:
 
     def _copied(self) -> Tensor:
         """All images as bytes on the device, copied in pieces."""
-        count, side = len(self._store), self._store.resolution
+        count, side = len(self.images), self.images.shape[1]
         kept = torch.empty(count, side, side, 3, dtype=torch.uint8, device=self._device)
         at_once = max(1, (64 << 20) // (side * side * 3))
         for start in range(0, count, at_once):
-            piece = np.array(self._store.images[start : start + at_once])
+            piece = np.array(self.images[start : start + at_once])
             kept[start : start + len(piece)] = torch.from_numpy(piece).to(self._device)
         return kept

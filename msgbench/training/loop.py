@@ -257,7 +257,7 @@ class _Training:
         def own(values: np.ndarray) -> np.ndarray:
             return self.share.own(len(values)).of(values)
 
-        return Feed(self.store, self.run.seed, mirrored, self.device, own, self._room)
+        return Feed(self.store.images, self.run.seed, mirrored, self.device, own, self._room)
 
     def _step(self) -> tuple[StepReport, StepReport]:
         """The next images, and an update of both networks."""

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from msgbench.bench_metrics import bench_metrics, made_up
+from msgbench.bench.forms import shown
+from msgbench.bench.record import Measured
+from msgbench.bench.scores import bench_metrics, made_up
 from msgbench.errors import MeasurementError
 from msgbench.metrics import scores
 from msgbench.metrics.fidelity import torch_fidelity
@@ -198,8 +200,10 @@ def test_too_few_images_for_a_neighbour() -> None:
 
 
 def test_bench_metrics_times_every_score(tmp_path: Path) -> None:
-    lines = bench_metrics(1, count=400, features=32, out=tmp_path)
-    assert (tmp_path / "bench-metrics.md").read_text().splitlines() == lines
+    measured = bench_metrics(1, count=400, features=32)
+    lines = shown(measured)
+    measured.write(tmp_path, lines)
+    assert Measured.read(tmp_path / "metrics.json") == measured
     rows = [line.split("|")[1:-1] for line in lines if line.startswith("|")][2:]
     names = [row[0].strip() for row in rows]
     assert names == [

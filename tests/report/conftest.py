@@ -13,7 +13,7 @@ from PIL import Image
 
 from msgbench.analysis.claims.forms import make_claims
 from msgbench.analysis.report import make_report
-from msgbench.bench_results import made_up_benchmark
+from msgbench.bench.results import made_up_benchmark
 from msgbench.layout import Layout, grid_file
 from msgbench.synthetic import write_results
 

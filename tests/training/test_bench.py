@@ -11,8 +11,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from msgbench.bench import bench_run, run_bench
-from msgbench.bench_processes import bench_processes
+from msgbench.bench.forms import shown
+from msgbench.bench.processes import bench_processes
+from msgbench.bench.record import Measured
+from msgbench.bench.steps import bench_run, run_bench
 from msgbench.cli import main
 from msgbench.config import LossSpec, ModelSpec, load_benchmark
 from msgbench.data.pyramid import real_pyramid
@@ -88,12 +90,15 @@ def test_fused_upsampling_does_less_than_the_published_arithmetic() -> None:
 
 def test_bench_prints_and_writes_one_row_a_case(tmp_path: Path) -> None:
     benchmark = load_benchmark(ROOT / "config.yaml", {"tier": "paper"})
-    lines = run_bench(
+    measured = run_bench(
         benchmark, "msg-progan", resolutions=[8], precisions=["float32", "bfloat16"], batch_size=4,
-        width=0.02, threads=1, rounds=2, device="cpu", out=tmp_path,
+        width=0.02, threads=1, rounds=2, device="cpu",
     )  # fmt: skip
-    assert (tmp_path / "bench.md").read_text() == "\n".join(lines) + "\n"
-    rows = list(csv.DictReader((tmp_path / "bench.csv").read_text().splitlines()))
+    measured.write(tmp_path, shown(measured))
+    assert Measured.read(tmp_path / "training.json") == measured
+    assert "host" not in measured.provenance
+    assert (tmp_path / "training.md").read_text() == "\n".join(shown(measured)) + "\n"
+    rows = list(csv.DictReader((tmp_path / "training.csv").read_text().splitlines()))
     assert [row["label"] for row in rows] == ["plain float32", "float32", "bfloat16"]
     assert float(rows[0]["ratio_to_plain"]) == 1.0
     for row in rows:
@@ -107,14 +112,14 @@ def test_bench_refuses_what_it_does_not_know() -> None:
     benchmark = load_benchmark(ROOT / "config.yaml", {"tier": "paper"})
     settings = {
         "resolutions": [8], "batch_size": 4, "width": 0.02, "threads": 1, "rounds": 1,
-        "device": "cpu", "out": None,
+        "device": "cpu",
     }  # fmt: skip
     with pytest.raises(
         ConfigError, match=r"--method: 'msg-progam' has no experiment; did you mean 'msg-progan'\?"
     ):
         run_bench(benchmark, "msg-progam", precisions=["float32"], **settings)  # type: ignore[arg-type]
     with pytest.raises(
-        ConfigError, match=r"--precision: 'fp16' is not allowed; allowed: float32, bfloat16"
+        ConfigError, match=r"--precision: 'fp16' is not allowed; allowed: float32, tf32, bfloat16"
     ):
         run_bench(benchmark, "msg-progan", precisions=["fp16"], **settings)  # type: ignore[arg-type]
 
@@ -200,24 +205,24 @@ def test_bench_refuses_to_compare_other_networks_with_the_authors(
 
 
 @pytest.mark.slow
-def test_two_processes_are_timed_against_one(tmp_path: Path) -> None:
+def test_two_processes_are_timed_against_one() -> None:
     benchmark = load_benchmark(ROOT / "config.yaml", {"tier": "paper"})
     run = bench_run(benchmark, "msg-progan", 8, "float32", 8, 0.02)
-    lines = bench_processes(run, 2, 1, tmp_path)
-    assert (tmp_path / "processes.md").read_text() == "\n".join(lines) + "\n"
-    assert [line.split("|")[1].strip() for line in lines[-2:]] == ["1", "2"]
+    measured = bench_processes(run, 2, 1)
+    assert [row["processes"] for row in measured.rows] == [1, 2]
+    assert [row["times_one"] == 1.0 for row in measured.rows] == [True, False]
     with pytest.raises(ConfigError, match=r"--processes: 3 processes are not allowed"):
-        bench_processes(run, 3, 1, None)
+        bench_processes(run, 3, 1)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of itself
-def test_compiled_steps_are_timed(tmp_path: Path) -> None:
+def test_compiled_steps_are_timed() -> None:
     benchmark = load_benchmark(ROOT / "config.yaml", {"tier": "paper"})
-    run_bench(
+    rows = run_bench(
         benchmark, "msg-progan", resolutions=[8], precisions=["float32"], batch_size=4, width=0.02, threads=1,
-        rounds=1, device="cpu", out=tmp_path, compiled=True,
-    )  # fmt: skip
-    rows = list(csv.DictReader((tmp_path / "bench.csv").read_text().splitlines()))
+        rounds=1, device="cpu", compiled=True,
+    ).rows  # fmt: skip
     assert [row["label"] for row in rows] == ["plain float32", "float32", "float32 compiled"]
-    assert float(rows[2]["first_seconds"]) > float(rows[2]["seconds_per_step"])
+    assert rows[2]["first_seconds"] > rows[2]["seconds_per_step"]  # type: ignore[operator]
+    assert rows[2]["traffic_seconds"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,33 +14,28 @@ import torch
 from msgbench.data.sampler import batch_indices, load_batch, mirror_flags
 from msgbench.data.store import Store
 from msgbench.seeding import derive_seed
-from msgbench.training.feed import Feed
+from msgbench.training.feed import AHEAD, Feed
 
 CPU = torch.device("cpu")
 
 
 class Decoded:
-    """Images that are no array, as those of a zip are; reading takes `seconds`."""
+    """Images that are no array, as those of a zip are, and the names of the threads that read."""
 
-    def __init__(self, images: Any, seconds: float = 0.0) -> None:
-        self._images, self.seconds, self.reads = images, seconds, 0
+    def __init__(self, images: Any) -> None:
+        self._images, self.readers = images, list[str]()
         self.shape = images.shape
 
     def __len__(self) -> int:
         return len(self._images)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        self.reads += 1
-        time.sleep(self.seconds)
+        self.readers.append(threading.current_thread().name)
         return np.array(self._images[index])
 
 
 def every(values: np.ndarray) -> np.ndarray:
     return values
-
-
-def as_zip(store: Store, seconds: float = 0.0) -> Store:
-    return Store(store.folder, store.manifest, Decoded(store.images, seconds), store.labels)
 
 
 @pytest.mark.parametrize("mirrored", [True, False])
@@ -48,9 +44,9 @@ def test_three_ways_and_one_answer(store_dir: Path, mirrored: bool, stream: str)
     store = Store.open(store_dir)
     seed = derive_seed(7, 0, stream) if stream else 7
     ways = {
-        "mapped": (store, 0),
-        "resident": (store, 10**9),
-        "read ahead": (as_zip(store), 0),
+        "mapped": (store.images, 0),
+        "resident": (store.images, 10**9),
+        "read ahead": (Decoded(store.images), 0),
     }
     for how, (images, most) in ways.items():
         with Feed(images, 7, mirrored, CPU, every, most) as feed:
@@ -62,38 +58,44 @@ def test_three_ways_and_one_answer(store_dir: Path, mirrored: bool, stream: str)
                 assert torch.equal(feed.batch(at, size, stream), expected), (how, at)
 
 
+def test_a_mapped_dataset_is_read_ahead_on_demand(store_dir: Path) -> None:
+    store = Store.open(store_dir)
+    expected = Feed(store.images, 7, True, CPU, every).batch(8, 8)
+    with Feed(store.images, 7, True, CPU, every, read_ahead=True) as feed:
+        assert feed.how == "read ahead"
+        assert torch.equal(feed.batch(8, 8), expected)
+
+
 def test_a_process_gets_its_own(store_dir: Path) -> None:
     store = Store.open(store_dir)
-    whole = Feed(store, 7, True, CPU, every).batch(0, 8)
-    half = Feed(store, 7, True, CPU, lambda values: values[1::2]).batch(0, 8)
+    whole = Feed(store.images, 7, True, CPU, every).batch(0, 8)
+    half = Feed(store.images, 7, True, CPU, lambda values: values[1::2]).batch(0, 8)
     assert torch.equal(half, whole[1::2])
 
 
 def test_what_is_decoded_is_there_before_it_is_asked_for(store_dir: Path) -> None:
-    """Steps that take longer than reading wait for the first batch alone."""
-    store = as_zip(Store.open(store_dir), seconds=0.05)
-    with Feed(store, 7, True, CPU, every) as feed:
-        waited = []
+    """Nothing but the first batch is read by the step that asks for it."""
+    images = Decoded(Store.open(store_dir).images)
+    with Feed(images, 7, True, CPU, every) as feed:
         for step in range(6):
-            began = time.perf_counter()
             feed.batch(8 * step, 8)
-            waited.append(time.perf_counter() - began)
-            time.sleep(0.15)
-    assert waited[0] > 0.05
-    assert sorted(waited[1:])[2] < 0.03  # the median: other work on the machine may hold up one
+            deadline = time.monotonic() + 60
+            while len(images.readers) < step + 1 + AHEAD:  # the next ones come unasked
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+    readers = [name.partition("_")[0] for name in images.readers]
+    assert readers == ["MainThread"] + ["read-ahead"] * (5 + AHEAD)
 
 
 def test_what_cannot_be_read_is_an_error_of_the_step(store_dir: Path) -> None:
     class Broken(Decoded):
         def __getitem__(self, index: Any) -> np.ndarray:
-            if self.reads:
+            if self.readers:
                 raise OSError("gone")
             return super().__getitem__(index)
 
     store = Store.open(store_dir)
-    with Feed(
-        Store(store.folder, store.manifest, Broken(store.images), None), 7, True, CPU, every
-    ) as feed:
+    with Feed(Broken(store.images), 7, True, CPU, every) as feed:
         feed.batch(0, 8)
         with pytest.raises(OSError, match="gone"):
             feed.batch(8, 8)
@@ -102,8 +104,8 @@ def test_what_cannot_be_read_is_an_error_of_the_step(store_dir: Path) -> None:
 @pytest.mark.gpu
 def test_a_gpu_keeps_a_small_dataset_and_reads_a_large_one_ahead(store_dir: Path) -> None:
     store, cuda = Store.open(store_dir), torch.device("cuda")
-    expected = Feed(store, 7, True, CPU, every).batch(8, 8)
+    expected = Feed(store.images, 7, True, CPU, every).batch(8, 8)
     for most, how in ((None, "resident"), (0, "read ahead")):
-        with Feed(store, 7, True, cuda, every, most) as feed:
+        with Feed(store.images, 7, True, cuda, every, most) as feed:
             assert feed.how == how
             assert torch.equal(feed.batch(8, 8).cpu(), expected)

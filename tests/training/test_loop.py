@@ -184,7 +184,7 @@ def test_signals_end_the_command_with_the_state_saved(
         )
     )
     process.send_signal(signum)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == code
     assert f"{signal.Signals(signum).name}, saved at" in err
     assert len(list((run_dir / "states").glob("*.pt"))) == 1
@@ -208,7 +208,7 @@ def test_in_a_slurm_job_sigterm_saves_and_sigusr2_saves_and_ends(
     wait_for(lambda: len(list((run_dir / "states").glob("*.json"))) == 1)
     assert process.poll() is None
     process.send_signal(signal.SIGUSR2)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 140
     assert "SIGUSR2, saved at" in err
     assert "SIGTERM" not in err
@@ -226,13 +226,31 @@ def test_gpu_seconds_add_up_over_attempts_and_older_accounts_are_read() -> None:
     assert (again.gpu_seconds, again.attempts[-1]["ended"]) == (12.5, "killed")
 
 
-def wait_for(condition: object, seconds: float = 30) -> None:
+def wait_for(condition: object, seconds: float = 120) -> None:
     """Poll until the condition holds."""
     deadline = time.monotonic() + seconds
     assert callable(condition)
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
+
+
+# Goes no further than its third state, however late the test comes to kill it.
+STOPS_BY_ITSELF = """
+import os, signal, sys
+from msgbench.cli import main
+from msgbench.training import loop
+
+save, saved = loop.save_state, []
+
+def save_and_stop(*arguments):
+    saved.append(save(*arguments))
+    if len(saved) == 3:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+loop.save_state = save_and_stop
+main()
+"""
 
 
 def test_killed_at_random_points_the_bits_are_those_of_an_uninterrupted_run(
@@ -249,12 +267,15 @@ def test_killed_at_random_points_the_bits_are_those_of_an_uninterrupted_run(
     train(whole, store_dir, "cpu")
     chance, kills = random.Random(20), 0
     while not (killed / "train.json").exists():
-        process = subprocess.Popen(command(killed, store_dir), stderr=subprocess.DEVNULL)
+        argv = command(killed, store_dir)
         if kills < 3:
-            known = set((killed / "states").glob("*.pt"))
+            argv = [sys.executable, "-c", STOPS_BY_ITSELF, *argv[3:]]
+        process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+        if kills < 3:
+            known = set((killed / "states").glob("*.json"))
             wait_for(
                 lambda p=process, k=known: (
-                    p.poll() is not None or set((killed / "states").glob("*.pt")) - k
+                    p.poll() is not None or set((killed / "states").glob("*.json")) - k
                 )
             )
             time.sleep(chance.uniform(0, 0.25))
@@ -384,11 +405,15 @@ def test_a_second_process_waits_for_the_first_and_trains_nothing_twice(
     run_dir = make_run("a", total_kimg=0.4)
     first = subprocess.Popen(command(run_dir, store_dir), stderr=subprocess.PIPE, text=True)
     wait_for(lambda: is_locked(run_dir, "train"))
+    first.send_signal(signal.SIGSTOP)  # however long the second takes to start
     second = subprocess.Popen(command(run_dir, store_dir), stderr=subprocess.PIPE, text=True)
-    _, err = second.communicate(timeout=60)
-    first.communicate(timeout=60)
+    assert second.stderr is not None
+    said = second.stderr.readline()
+    first.send_signal(signal.SIGCONT)
+    _, err = second.communicate(timeout=120)
+    first.communicate(timeout=120)
     assert (first.returncode, second.returncode) == (0, 0)
-    assert f"train is already running (process {first.pid} on" in err
+    assert f"train is already running (process {first.pid} on" in said
     assert "already trained" in err
     assert len(json.loads((run_dir / "train.json").read_bytes())["attempts"]) == 1
 

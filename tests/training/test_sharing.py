@@ -249,11 +249,11 @@ def test_a_killed_process_ends_the_training_soon_and_is_named_once(
 ) -> None:
     run_dir = make_run("a", batch_size=12, total_kimg=1200.0, state_kimg=600.0)
     with processes(command(run_dir, store_dir), 3) as (first, second, third):
-        wait_for(lambda: (run_dir / "stats.jsonl").exists() and has_lines(run_dir), 60)
+        wait_for(lambda: (run_dir / "stats.jsonl").exists() and has_lines(run_dir))
         second.kill()
         began = time.monotonic()
-        said = [process.communicate(timeout=60)[1] for process in (first, third)]
-        assert time.monotonic() - began < 30
+        said = [process.communicate(timeout=120)[1] for process in (first, third)]
+        assert time.monotonic() - began < 60
     assert [first.returncode, third.returncode] == [TrainingError.exit_code] * 2, said
     name = f"rank 1 (process {second.pid} on {socket.gethostname()})"
     expected = f"the training lost a process and ends: {name} has died or does not answer; started again, it goes on"
@@ -263,7 +263,7 @@ def test_a_killed_process_ends_the_training_soon_and_is_named_once(
 
 def test_an_error_that_all_processes_meet_is_said_once(make_run: MakeRun, store_dir: Path) -> None:
     with processes(command(make_run("a", batch_size=8), store_dir), 3) as started:
-        said = [process.communicate(timeout=60)[1] for process in started]
+        said = [process.communicate(timeout=120)[1] for process in started]
         assert [process.returncode for process in started] == [ConfigError.exit_code] * 3
     assert said[0].startswith("msgbench: error: WORLD_SIZE: 3 processes are not allowed")
     assert said[1:] == ["", ""]
@@ -336,9 +336,9 @@ def test_a_hanging_process_ends_the_training_in_the_time_that_was_set(
 ) -> None:
     run_dir = make_run("a", batch_size=8, total_kimg=1000.0, state_kimg=500.0)
     with processes(command(run_dir, store_dir), MSGBENCH_LOST_AFTER_SECONDS="5") as (first, second):
-        wait_for(lambda: (run_dir / "stats.jsonl").exists() and has_lines(run_dir), 60)
+        wait_for(lambda: (run_dir / "stats.jsonl").exists() and has_lines(run_dir))
         second.send_signal(signal.SIGSTOP)
-        _, said = first.communicate(timeout=90)
+        _, said = first.communicate(timeout=120)
     assert first.returncode == TrainingError.exit_code, said
     assert "rank 1 (process" in said
     assert "has died or does not answer" in said
@@ -359,17 +359,17 @@ def test_shared_trainings_are_the_same_however_often_they_were_interrupted(
     whole, broken = make_run("whole", **sizes), make_run("broken", **sizes)
     assert [p.returncode for p in finished(command(whole, store_dir))] == [0, 0]
     with processes(command(broken, store_dir)) as started:
-        wait_for(lambda: (broken / "stats.jsonl").exists() and has_lines(broken), 60)
+        wait_for(lambda: (broken / "stats.jsonl").exists() and has_lines(broken))
         started[1].send_signal(signal.SIGUSR2)
-        said = [process.communicate(timeout=60)[1] for process in started]
+        said = [process.communicate(timeout=120)[1] for process in started]
         assert [process.returncode for process in started] == [140, 140], said
     assert "SIGUSR2, saved at" in said[0]
     assert "saved at" not in said[1]
     with processes(command(broken, store_dir)) as started:
         known = set((broken / "states").glob("*.json"))
-        wait_for(lambda: set((broken / "states").glob("*.json")) - known, 60)
+        wait_for(lambda: set((broken / "states").glob("*.json")) - known)
         started[0].kill()
-        started[1].communicate(timeout=60)
+        started[1].communicate(timeout=120)
         assert started[1].returncode == TrainingError.exit_code
     assert [p.returncode for p in finished(command(broken, store_dir))] == [0, 0]
     assert results_of(whole) == results_of(broken)

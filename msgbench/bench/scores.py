@@ -11,11 +11,11 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from msgbench.bench.record import Measured
 from msgbench.console import Progress
 from msgbench.device import make_reproducible
 from msgbench.metrics.fidelity import torch_fidelity
@@ -27,7 +27,6 @@ from msgbench.metrics.scores import (
     kernel_distance,
     statistics,
 )
-from msgbench.records import provenance, write_text
 
 COUNT, FEATURES, LOGITS = 50_000, 2_048, 1_008
 # The published protocols'.
@@ -47,12 +46,10 @@ class Step:
     """What it is done once for."""
 
 
-def bench_metrics(
-    threads: int, count: int = COUNT, features: int = FEATURES, out: Path | None = None
-) -> list[str]:
-    """Times every score on `count` vectors of `features` values; the lines of a Markdown table.
+def bench_metrics(threads: int, count: int = COUNT, features: int = FEATURES) -> Measured:
+    """Time every score on `count` vectors of `features` values.
 
-    With `out` the folder gets bench-metrics.md. The peak is that of the whole process, features included.
+    The peak, in GiB, is that of the whole process before the last step, features included.
     """
     make_reproducible(threads)
     torch_fidelity()  # its import is not timed
@@ -90,10 +87,19 @@ def bench_metrics(
             "run, for best and final",
             lambda: confirmed_distance(found["fake"], found["real"]),
         )
-    lines = _markdown(steps, peak, count, features, threads)
-    if out is not None:
-        write_text(out / "bench-metrics.md", "\n".join(lines) + "\n")
-    return lines
+    return Measured.of(
+        "metrics",
+        f"msgbench bench metrics --threads {threads} --out FOLDER",
+        {"threads": threads, "count": count, "features": features, "logits": LOGITS, "peak_gib": round(peak, 2)},
+        [
+            {
+                "step": step.name, "per": step.per, "seconds": round(step.seconds, 3),
+                "cpu_seconds": round(step.cpu_seconds, 3),
+            }
+            for step in steps
+        ],
+        "cpu",
+    )  # fmt: skip
 
 
 def made_up(count: int, size: int, seed: int) -> torch.Tensor:
@@ -105,21 +111,3 @@ def made_up(count: int, size: int, seed: int) -> torch.Tensor:
         block = x[start : start + _CHUNK]
         block[:] = generator.standard_normal(block.shape, np.float32) * spectrum
     return torch.from_numpy(x)
-
-
-def _markdown(steps: list[Step], peak: float, count: int, size: int, threads: int) -> list[str]:
-    origin = provenance()
-    versions = origin["versions"]
-    whole = [step for step in steps if step.per == "snapshot"]
-    seconds, cpu_seconds = sum(s.seconds for s in whole), sum(s.cpu_seconds for s in whole)
-    return [
-        f"{origin['cpu']}, {threads} CPU threads, numpy {versions['numpy']}, torch {versions['torch']}, "
-        f"{origin['written'][:10]}: {count:,} fakes and reals of {size:,} features, {LOGITS:,} logits",
-        "",
-        "| step | once a | seconds | CPU seconds |",
-        "|---|---|---|---|",
-        *(f"| {s.name} | {s.per} | {s.seconds:.2f} | {s.cpu_seconds:.2f} |" for s in steps),
-        f"| **FID + KID + IS of a snapshot** | snapshot | **{seconds:.2f}** | {cpu_seconds:.2f} |",
-        "",
-        f"Peak memory before the last step, features included: {peak:.2f} GiB.",
-    ]

@@ -1,32 +1,25 @@
-"""`msgbench bench`: which steps to time, what they cost in arithmetic, and the table of what was measured.
-
-Joins two floors that do not see each other: the training room does the timing, the analysis room knows
-the arithmetic of a step.
-"""
+"""`msgbench bench`: which steps to time, and what they cost in arithmetic."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
+from msgbench.bench.record import Measured
 from msgbench.config import Benchmark, ExperimentSpec, RunSpec
 from msgbench.config.base import check_resolution
 from msgbench.config.sentences import nearest, sentence
 from msgbench.device import choose_device
 from msgbench.errors import ConfigError
 from msgbench.models.arithmetic import training_flops
-from msgbench.records import provenance, write_text
 from msgbench.training.bench import PLAIN, Authors, Case, Timing, bench
 from msgbench.training.bench_authors import authors_label
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
 def run_bench(
@@ -40,15 +33,14 @@ def run_bench(
     threads: int,
     rounds: int,
     device: str,
-    out: Path | None,
     compiled: bool = False,
     beside: Path | None = None,
-) -> list[str]:
-    """Time `method` at every resolution and precision; the lines of the Markdown table.
+) -> Measured:
+    """Time `method` at every resolution and precision.
 
     `compiled`: each precision compiled, too. `beside`: a checkout of the authors' PyTorch code, which is timed, too,
-    and needs a method of the first version's networks. With `out` the folder gets bench.csv and bench.md. Raises
-    ConfigError for an unknown method or value.
+    and needs a method of the first version's networks. Raises ConfigError
+    for an unknown method or value.
     """
     for precision in precisions:
         if precision not in PRECISIONS:
@@ -57,8 +49,6 @@ def run_bench(
             )
     base = _experiment_of(benchmark, method)
     _check_numbers(base, resolutions, batch_size, width, threads, rounds)
-    if out is not None and out.exists() and not out.is_dir():
-        raise ConfigError(f"--out: {str(out)!r} is not allowed; allowed: a folder, or a new one")
     authors = None if beside is None else _authors(base, beside, width)
     on = choose_device(device)
     timings: list[Timing] = []
@@ -81,12 +71,27 @@ def run_bench(
             for precision in precisions
         ]
         timings += bench([plain, *cases], on, rounds, threads, authors)
-    origin = provenance(timings[0].device)
-    lines = _markdown(timings, width, rounds, origin)
-    if out is not None:
-        write_text(out / "bench.md", "\n".join(lines) + "\n")
-        write_text(out / "bench.csv", _csv(timings, origin))
-    return lines
+    options = [
+        f"--method {method}",
+        *(f"--resolution {resolution}" for resolution in resolutions),
+        *(f"--precision {precision}" for precision in precisions),
+        f"--batch-size {batch_size} --width {width:g} --threads {threads} --rounds {rounds}",
+        *(["--compiled"] if compiled else []),
+        *(["--beside BMSG-GAN"] if beside else []),
+        f"--device {on.type}",
+    ]
+    return Measured.of(
+        "training",
+        f"msgbench bench {' '.join(options)} --out FOLDER",
+        {"width": width, "threads": threads, "rounds": rounds},
+        [asdict(timing) for timing in timings],
+        timings[0].device,
+    )
+
+
+def default_precisions(device: str) -> list[str]:
+    """What `device` (auto, cpu or cuda) computes in different ways; the CPU has no TF32."""
+    return [p for p in PRECISIONS if p != "tf32" or choose_device(device).type == "cuda"]
 
 
 def bench_run(
@@ -201,41 +206,3 @@ def _case(
     )
     label = PLAIN if plain else f"{precision} compiled" if compiled else precision
     return Case(label, run, training_flops(spec.model, spec.loss), plain)
-
-
-def _markdown(
-    timings: Sequence[Timing], width: float, rounds: int, origin: dict[str, Any]
-) -> list[str]:
-    first, versions = timings[0], origin["versions"]
-    where = origin["cpu"] if first.device == "cpu" else first.device
-    lines = [
-        f"{where}, {first.threads} CPU threads, torch {versions['torch']}, {origin['written'][:10]}, "
-        f"width multiplier {width:g}, median of {rounds} alternating rounds, commit {str(origin['commit'])[:10]}",
-        "",
-        "| method | px | step | batch | s/step | images/s | GFLOP/s | ratio to plain | to the authors' "
-        "| CPU s/step | first step, s |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {t.method} | {t.resolution} | {t.label} | {t.batch_size} | {t.seconds_per_step:.3g} "
-        f"| {t.images_per_second:.3g} | {t.gflop_per_second:.4g} | {t.ratio_to_plain:.2f} "
-        f"| {'' if t.ratio_to_authors is None else f'{t.ratio_to_authors:.2f}'} "
-        f"| {t.cpu_seconds_per_step:.3g} | {t.first_seconds:.3g} |"
-        for t in timings
-    ]
-    return lines
-
-
-def _csv(timings: Sequence[Timing], origin: dict[str, Any]) -> str:
-    buffer = io.StringIO()
-    more = {
-        "cpu": origin["cpu"],
-        "torch": origin["versions"]["torch"],
-        "commit": origin["commit"],
-        "written": origin["written"],
-    }
-    writer = csv.DictWriter(buffer, [*(field.name for field in fields(Timing)), *more])
-    writer.writeheader()
-    for timing in timings:
-        writer.writerow({**asdict(timing), **more})
-    return buffer.getvalue()

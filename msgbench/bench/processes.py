@@ -15,18 +15,19 @@ import sys
 import tempfile
 from pathlib import Path
 
+from msgbench.bench.record import Measured
 from msgbench.config import RunSpec
 from msgbench.config.split import check_processes
 from msgbench.console import Progress
 from msgbench.errors import MeasurementError
-from msgbench.records import provenance, write_json, write_text
+from msgbench.records import write_json
 
 # Steps of each run that are timed.
 STEPS = 2
 
 
-def bench_processes(run: RunSpec, processes: int, runs: int, out: Path | None) -> list[str]:
-    """Time steps of `run` by one process and by `processes`; the lines of a Markdown table.
+def bench_processes(run: RunSpec, processes: int, runs: int) -> Measured:
+    """Time steps of `run` by one process and by `processes`, `runs` times each, in turn.
 
     Raises ConfigError for a number of processes that cannot share the batch, MeasurementError when one fails.
     """
@@ -34,17 +35,42 @@ def bench_processes(run: RunSpec, processes: int, runs: int, out: Path | None) -
     counts = (1, processes)
     found: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
     with tempfile.TemporaryDirectory() as folder:
-        spec = Path(folder) / "spec.json"
-        write_json(spec, run.to_json())
+        file = Path(folder) / "spec.json"
+        write_json(file, run.to_json())
         with Progress("bench processes", 2 * runs, "runs") as progress:
             for _ in range(runs):
                 for count in counts:
-                    found[count].append(_timed(spec, count))
+                    found[count].append(_timed(file, count))
                     progress.advance()
-    lines = _markdown(run, found)
-    if out is not None:
-        write_text(out / "processes.md", "\n".join(lines) + "\n")
-    return lines
+    spec = run.spec
+    side, batch = spec.model.resolution, spec.training.batch_size
+    width, precision = spec.model.width_multiplier, spec.training.precision
+    medians = {
+        count: [statistics.median(values) for values in zip(*timings, strict=True)]
+        for count, timings in found.items()
+    }
+    return Measured.of(
+        "processes",
+        f"msgbench bench processes --method {spec.method} --resolution {side} --precision {precision} "
+        f"--batch-size {batch} --width {width:g} --processes {processes} --rounds {runs} --out FOLDER",
+        {
+            "method": spec.method, "resolution": side, "precision": precision, "batch_size": batch, "width": width,
+            "runs": runs, "steps": STEPS,
+        },
+        [
+            {
+                "processes": count,
+                "seconds_per_step": round(seconds, 4),
+                "times_one": round(medians[1][0] / seconds, 3),
+                "cpu_seconds_of_busiest": round(worked, 4),
+                "times_one_by_cpu": round(medians[1][1] / worked, 3),
+                "fastest": round(min(seconds for seconds, _ in found[count]), 4),
+                "slowest": round(max(seconds for seconds, _ in found[count]), 4),
+            }
+            for count, (seconds, worked) in medians.items()
+        ],
+        "cpu",
+    )  # fmt: skip
 
 
 def _timed(spec: Path, count: int) -> tuple[float, float]:
@@ -74,26 +100,3 @@ def _timed(spec: Path, count: int) -> tuple[float, float]:
     seconds = statistics.median(step[0] for step in steps[0])
     worked = max(statistics.median(step[1] for step in each) for each in steps)
     return seconds, worked
-
-
-def _markdown(run: RunSpec, found: dict[int, list[tuple[float, float]]]) -> list[str]:
-    origin, spec = provenance("cpu"), run.spec
-    medians = {
-        count: [statistics.median(values) for values in zip(*timings, strict=True)]
-        for count, timings in found.items()
-    }
-    one = medians[1]
-    lines = [
-        f"{spec.method}, {spec.model.resolution} px, batch {spec.training.batch_size}, width multiplier "
-        f"{spec.model.width_multiplier:g}, {origin['cpu']}, torch {origin['versions']['torch']}, "
-        f"{origin['written'][:10]}, one core a process, median of {len(found[1])} alternating runs of {STEPS} steps, "
-        f"commit {str(origin['commit'])[:10]}",
-        "",
-        "| processes | s/step | times one | CPU s/step of the busiest | times one |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {count} | {seconds:.3g} | {one[0] / seconds:.2f} | {worked:.3g} | {one[1] / worked:.2f} |"
-        for count, (seconds, worked) in medians.items()
-    ]
-    return lines

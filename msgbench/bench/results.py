@@ -18,10 +18,10 @@ from msgbench.analysis.collect import collect
 from msgbench.analysis.figures import make_figures
 from msgbench.analysis.report import make_report
 from msgbench.analysis.table_forms import make_table
+from msgbench.bench.record import Measured
 from msgbench.config import Benchmark, load_benchmark
 from msgbench.console import Progress
 from msgbench.layout import Layout
-from msgbench.records import provenance, write_text
 from msgbench.synthetic import write_results
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -42,11 +42,8 @@ def made_up_benchmark(config: Path, every_kimg: float | None = None) -> Benchmar
     return load_benchmark(config, {"tier": "paper", "datasets": datasets, "defaults": defaults})
 
 
-def bench_results(config: Path, out: Path | None = None) -> list[str]:
-    """Times tables, claims, figures and the report on made-up records; the lines of a Markdown table.
-
-    With `out` the folder gets bench-results.md.
-    """
+def bench_results(config: Path) -> Measured:
+    """Time tables, claims, figures and the report on made-up records."""
     benchmark = made_up_benchmark(config)
     with tempfile.TemporaryDirectory(prefix="msgbench-results-") as folder:
         layout = Layout(Path(folder), benchmark.tier)
@@ -69,22 +66,16 @@ def bench_results(config: Path, out: Path | None = None) -> list[str]:
             began, cpu = time.monotonic(), time.process_time()
             step()
             timed.append((name, time.monotonic() - began, time.process_time() - cpu))
-    runs = len(benchmark.table_experiments()) * len(SEEDS)
-    where = provenance()
-    total, cpu_total = sum(step[1] for step in timed), sum(step[2] for step in timed)
-    lines = [
-        f"{len(benchmark.table_experiments())} experiments x {len(SEEDS)} seeds = {runs} runs of made-up records; "
-        f"{where['cpu']}, {where['written'][:10]}.",
-        "",
-        "| step | seconds | CPU seconds |",
-        "|---|---:|---:|",
-        *(f"| {name} | {seconds:.2f} | {cpu:.2f} |" for name, seconds, cpu in timed),
-        f"| together | {total:.2f} | {cpu_total:.2f} |",
-    ]
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "bench-results.md", "\n".join(lines) + "\n")
-    return lines
+    return Measured.of(
+        "results",
+        "msgbench bench results --out FOLDER",
+        {"experiments": len(benchmark.table_experiments()), "seeds": len(SEEDS)},
+        [
+            {"step": name, "seconds": round(seconds, 3), "cpu_seconds": round(cpu, 3)}
+            for name, seconds, cpu in timed
+        ],
+        "cpu",
+    )
 
 
 def _table(benchmark: Benchmark, layout: Layout, name: str) -> Callable[[], object]:
