@@ -27,7 +27,7 @@ TELL_SECONDS = 5.0
 GRACE_SECONDS = 20.0
 # How long the others leave it to the first process to say what happened, while that lives.
 WORD_SECONDS = 15.0
-# How long the first process, which may hold the store, stays for the others to hear that it said it.
+# The first process, which may hold the store, stays until the others heard that it said it: those that beat.
 STAY_SECONDS = 3.0
 _FAILED, _SAID, _HEARD = "failed", "said", "heard"
 
@@ -89,16 +89,26 @@ class Heartbeat:
 
     def _first_word(self) -> bool:
         self._store.set(_SAID, "0")
-        deadline = time.monotonic() + STAY_SECONDS
+        began = time.monotonic()
+        others = range(1, len(self._names))
+        seen = dict.fromkeys(others, (0, began))
         with contextlib.suppress(RuntimeError):
-            while time.monotonic() < deadline:
-                if self._store.add(_HEARD, 0) >= len(self._names) - 1:
-                    break
+            while time.monotonic() < began + WORD_SECONDS and seen:
+                now = time.monotonic()
+                for rank in list(seen):
+                    count, since = seen[rank]
+                    beats = self._store.add(f"beat/{rank}", 0)
+                    # One that has not begun to beat is still on its way.
+                    is_gone = beats and beats == count and now - since > STAY_SECONDS
+                    if is_gone or self._store.check([f"{_HEARD}/{rank}"]):
+                        del seen[rank]
+                    elif beats != count:
+                        seen[rank] = (beats, now)
                 time.sleep(0.1)
         return True
 
     def _later_word(self) -> bool:
-        self._store.add(_HEARD, 1)
+        self._store.set(f"{_HEARD}/{self._rank}", "")
         beats, beat = self._store.add("beat/0", 0), time.monotonic()
         deadline = beat + WORD_SECONDS
         try:

@@ -142,11 +142,15 @@ class World:
         return store
 
     def _names(self, store: dist.Store) -> list[str]:
-        store.set(
-            f"name/{self.rank}",
-            f"rank {self.rank} (process {os.getpid()} on {socket.gethostname()})",
-        )
-        return [store.get(f"name/{rank}").decode() for rank in range(self.size)]
+        own = f"rank {self.rank} (process {os.getpid()} on {socket.gethostname()})"
+        try:
+            store.set(f"name/{self.rank}", own)
+            return [store.get(f"name/{rank}").decode() for rank in range(self.size)]
+        except RuntimeError as error:
+            raise TrainingError(
+                f"{own}: one of the {self.size} processes ended before all had met "
+                f"({str(error).splitlines()[0]})"
+            ) from None
 
     # What they tell each other.
 
