@@ -454,6 +454,25 @@ def test_a_loss_that_is_not_finite_names_term_scale_and_kimg(
     assert not list((run_dir / "states").glob("*")), "what is not finite is not saved"
 
 
+def test_a_snapshot_is_not_taken_of_what_is_not_finite(
+    make_run: MakeRun, store_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else is written before it that would look at the numbers of the steps."""
+    original = loop.update_ema
+
+    def poison(G_ema: torch.nn.Module, G: torch.nn.Module, beta: float) -> None:
+        original(G_ema, G, beta)
+        next(iter(G.parameters())).data[0] = float("inf")
+
+    monkeypatch.setattr(loop, "update_ema", poison)
+    run_dir = make_run("a", snapshot_kimg=0.008, stats_kimg=1.0, state_kimg=1.0, grid_kimg=1.0)
+    with pytest.raises(TrainingError, match=r"not finite at 0\.004 kimg"):
+        train(run_dir, store_dir, "cpu")
+    assert [path.name for path in (run_dir / "snapshots").iterdir()] == [
+        "snapshot-0000000000.safetensors"
+    ]
+
+
 def test_a_generator_loss_that_is_not_finite_is_named(make_run: MakeRun, store_dir: Path) -> None:
     from msgbench.training.steps import generator_step
 
