@@ -158,7 +158,7 @@ def cost(
     total = estimate_benchmark(benchmark, layout, model, experiment or None)
     for path in measured.unreadable:
         say(f"{path}: is not a readable record of a training and is not counted")
-    for line in bill_lines(total, rates):
+    for line in bill_lines(total, rates, benchmark.cluster.of("train").processes("train")):
         typer.echo(line)
     if out is not None:
         write_text(out, to_csv(total, rates))
@@ -820,7 +820,8 @@ def main() -> None:
     try:
         app()
     except MsgbenchError as error:
-        say(f"msgbench: error: {error}")
+        if not error.told_by_another:
+            say(f"msgbench: error: {error}")
         sys.exit(error.exit_code)
     except StoppedBySignal as stopped:
         sys.exit(stopped.exit_code)

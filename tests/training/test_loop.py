@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +39,28 @@ def command(run_dir: Path, store_dir: Path, *more: str) -> list[str]:
     return [
         sys.executable, "-m", "msgbench.cli", "train", str(run_dir), "--store", str(store_dir), *more
     ]  # fmt: skip
+
+
+def test_a_full_disk_is_one_sentence_and_the_last_state_is_gone_on_from(
+    make_run: MakeRun, store_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir, whole = make_run("a"), make_run("whole")
+    write = loop.save_state
+
+    def full(run_dir: Path, state: dict[str, Any]) -> Path:
+        if state["cur_nimg"] >= 24:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(run_dir, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_state", full)
+        with pytest.raises(
+            TrainingError, match=r"a: cannot be written \(No space left on device\); started again"
+        ):
+            train(run_dir, store_dir, "cpu")
+    train(run_dir, store_dir, "cpu")
+    train(whole, store_dir, "cpu")
+    assert results_of(run_dir) == results_of(whole)
 
 
 def test_a_finished_training_has_left_everything(make_run: MakeRun, store_dir: Path) -> None:
