@@ -25,6 +25,7 @@ include: "workflow/rules/results.smk"
 
 
 onstart:
+    require_shared_trainings()
     require_leave()
     require_slurm_here()
 

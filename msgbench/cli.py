@@ -6,6 +6,7 @@ load torch. Errors that are the user's to mend are one line and the exit code of
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -52,6 +53,14 @@ app.add_typer(data_app)
 RunDir = Annotated[Path, typer.Argument(help="A run directory made by `plan`.")]
 StoreOption = Annotated[Path, typer.Option("--store", help="A dataset store made by `prepare`.")]
 
+# What the system answers where a file or folder cannot be written or read.
+_OF_THE_MACHINE = frozenset(
+    {
+        errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTDIR,
+        errno.EPERM, errno.EROFS,
+    }
+)  # fmt: skip
+
 
 @app.command()
 def plan(
@@ -73,6 +82,8 @@ def plan(
     log_to(log)
     benchmark = _benchmark(config, set_)
     if experiment is None:
+        if show or seed is not None or run_dir is not None:
+            raise ConfigError("plan: --show, --seed and --run-dir need the name of an experiment")
         _list_experiments(benchmark)
     elif show or (seed is None and run_dir is None):
         spec = benchmark.experiment(experiment)
@@ -147,7 +158,7 @@ def cost(
     total = estimate_benchmark(benchmark, layout, model, experiment or None)
     for path in measured.unreadable:
         say(f"{path}: is not a readable record of a training and is not counted")
-    for line in bill_lines(total, rates):
+    for line in bill_lines(total, rates, benchmark.cluster.of("train").processes("train")):
         typer.echo(line)
     if out is not None:
         write_text(out, to_csv(total, rates))
@@ -809,12 +820,20 @@ def main() -> None:
     try:
         app()
     except MsgbenchError as error:
-        say(f"msgbench: error: {error}")
+        if not error.told_by_another:
+            say(f"msgbench: error: {error}")
         sys.exit(error.exit_code)
     except StoppedBySignal as stopped:
         sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except OSError as error:
+        # A disk or a folder that cannot be used is the user's to mend wherever it is met; all else is a bug.
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        say(f"msgbench: error: {where}{error.strerror}")
+        sys.exit(MsgbenchError.exit_code)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,13 @@ import signal
 
 
 class MsgbenchError(Exception):
-    """Base of all errors that are the user's to mend; the message is one sentence."""
+    """Base of all errors that are the user's to mend; the message is one sentence.
+
+    `told_by_another`: of processes that share a work one has said it, and that is enough.
+    """
 
     exit_code = 1
+    told_by_another = False
 
 
 class ConfigError(MsgbenchError):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is loaded: each of several workers with a thread for every core would take turns on them.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,6 +60,27 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         _marked[marker] = {item.nodeid for item in session.items if item.get_closest_marker(marker)}
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    worker_says = getattr(session.config, "workeroutput", None)
+    if worker_says is not None:  # of pytest-xdist; only its controller sees all reports
+        worker_says["left_out"] = dict(_left_out)
+        worker_says["marked"] = {marker: sorted(tests) for marker, tests in _marked.items()}
+        return
+    passed = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    # Skipped everywhere means tested nowhere, and that must not look like success.
+    if passed and not session.config.option.collectonly and never_run(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """With pytest-xdist the workers collect, each of them everything, and the controller nothing."""
+    said = getattr(node, "workeroutput", {})  # none of a worker that crashed
+    _left_out.update({k: n for k, n in said.get("left_out", {}).items() if k not in _left_out})
+    _marked.update({marker: set(tests) for marker, tests in said.get("marked", {}).items()})
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and not report.skipped:
         _ran.add(report.nodeid)
@@ -63,13 +90,6 @@ def never_run(config: pytest.Config) -> list[str]:
     """Markers that had to run and of which no test did."""
     asked: list[str] = config.getoption("--must-run")
     return [marker for marker in asked if not _marked.get(marker, set()) & _ran]
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    passed = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-    # Skipped everywhere means tested nowhere, and that must not look like success.
-    if passed and not session.config.option.collectonly and never_run(session.config):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(

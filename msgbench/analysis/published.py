@@ -67,6 +67,11 @@ class Attempt(_Part):
     seconds: float
     device: str
     ended: str | None
+    processes: int = Field(
+        default=1,
+        exclude_if=lambda count: count == 1,
+        description="that shared it, each on a device of its own",
+    )
 
 
 class Picture(_Part):
@@ -274,6 +279,7 @@ def _published(
                 seconds=float(a["seconds"]),
                 device=str(a["device"]),
                 ended=a["ended"],
+                processes=int(a.get("processes", 1)),
             )
             for a in train["attempts"]
         ),

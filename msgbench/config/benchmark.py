@@ -138,9 +138,13 @@ class Benchmark:
     def left_out_sentences(self, names: Iterable[str] | None = None) -> list[str]:
         """One sentence for each dataset that is left out: why, and what of tables and figures is not made for it.
 
-        `names` are keys under `tables` and `figures`; None: those of `all`.
+        `names` are keys under `tables` and `figures`; None: those of `all`. Raises ConfigError for any other name.
         """
         chosen = self._of_all() if names is None else tuple(names)
+        known = (*self.tables, *self.figures)
+        for name in chosen:
+            if name not in known:
+                raise ConfigError(f"{name}: is neither a table nor a figure{nearest(name, known)}")
         sentences = []
         for dataset, reason in self.left_out(chosen).items():
             experiments = dict.fromkeys(e for name in chosen for e in self._experiments_of(name))
@@ -192,7 +196,7 @@ _float_resolver()
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in the YAML file `path`; ConfigError when it is missing, unreadable or not a mapping."""
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        document = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -206,10 +210,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"{path}{where}: is not valid YAML ({getattr(error, 'problem', None) or error})"
         ) from None
     if not isinstance(document, dict):
-        raise ConfigError(
-            f"{path}: holds {type(document).__name__}, a mapping of sections is needed"
-        )
+        what = "is empty" if document is None else f"holds {type(document).__name__}"
+        raise ConfigError(f"{path}: {what}, a mapping of sections is needed")
     return document
+
+
+def _parsed(text: str) -> Any:
+    """The YAML `text`; YAMLError or ConfigError for what is none or has no end: an alias inside of what it names."""
+    try:
+        parsed = yaml.load(text, Loader=_Loader)
+        json.dumps(parsed, default=str)
+    except RecursionError:
+        raise ConfigError("its values nest too deep") from None
+    except ValueError as error:
+        if "Circular" not in str(error):
+            raise
+        raise ConfigError("an alias (*) stands inside of what it names") from None
+    return parsed
 
 
 def load_benchmark(
@@ -256,9 +273,11 @@ def parse_override(text: str, known: Mapping[str, Any] | None = None) -> dict[st
     if not equals or not key:
         raise ConfigError(f"--set {text}: is not of the form key.path=value")
     try:
-        parsed = yaml.load(value, Loader=_Loader)
+        parsed: Any = _parsed(value)
     except yaml.YAMLError:
         raise ConfigError(f"--set {text}: the value is not valid YAML") from None
+    except ConfigError as error:
+        raise ConfigError(f"--set {key}: {error}") from None
     parts: Any = _by_names(key.split("."), known or {})
     if key.startswith("["):
         try:

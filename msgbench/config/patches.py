@@ -32,6 +32,9 @@ def patch_model(spec: type[BaseModel], omit: frozenset[str] = frozenset()) -> ty
         annotation: Any = field.annotation
         if nested is not None:
             annotation = nested if name in REPLACED_WHOLE else patch_model(nested)
+            if type(None) in typing.get_args(field.annotation):
+                # A section that a spec may lack: a layer takes it away with null.
+                annotation = annotation | None
         copy = field.merge_field_infos(field, default=None, annotation=annotation)
         copy.default_factory = None
         fields[name] = (annotation, copy)

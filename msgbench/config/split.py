@@ -8,6 +8,7 @@ this is part of a fingerprint.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from msgbench.config.specs import ExperimentSpec
 from msgbench.errors import ConfigError
@@ -53,3 +54,14 @@ def check_processes(spec: ExperimentSpec, processes: int, where: str) -> None:
         f"{where}: {processes} processes are not allowed; batches of {batches} images{of} "
         f"can be shared by {allowed}"
     )
+
+
+def require_use(specs: Iterable[ExperimentSpec], processes: int, where: str) -> None:
+    """Raise ConfigError, naming the legal numbers, when none of `specs` can be shared by so many `processes`."""
+    legal = {count for spec in specs for count in legal_processes(spec)}
+    if processes > 1 and legal and processes not in legal:
+        allowed = ", ".join(str(count) for count in sorted(legal))
+        raise ConfigError(
+            f"{where}: {processes} processes are not allowed, no experiment can be shared by them; allowed, "
+            f"each by some: {allowed}"
+        )

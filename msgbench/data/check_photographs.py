@@ -18,7 +18,7 @@ from msgbench.data.pool import MOST_WORKERS, cores, ordered_map
 from msgbench.data.sources import open_photographs
 from msgbench.data.sources.base import Split
 from msgbench.data.sources.items import Item
-from msgbench.data.sources.photographs import read_whole
+from msgbench.data.sources.photographs import ALLOWED, read_whole
 from msgbench.errors import DatasetError
 
 _UNPACKED = "a zipped database is checked when it is prepared; unpack it to check it before"
@@ -58,10 +58,12 @@ def check_photographs(
     """Lines about a raw dataset; raises DatasetError, after all of them, when images of it cannot be used."""
     published = PUBLISHED[source]
     yield line("raw source", place)
-    seen, form = _look_at_all(place, source, split)
+    seen, form, left = _look_at_all(place, source, split)
     good = [one for one in seen if one.error is None]
     sizes = Counter(one.size for one in good)
     yield line("images", f"{len(seen):,} of {_sizes(sizes)}, split {split} of {source}")
+    if left:
+        yield line("left out", f"{len(left):,} images that are not {ALLOWED}: {examples(left)}")
     expected = published.counts.get(split)
     if expected is not None:
         complete = len(seen) == expected
@@ -77,7 +79,7 @@ def check_photographs(
     images = ImageSet(str(place), split, [one.digest for one in good], None, None)
     yield from content_lines(images)
     if against is not None:
-        other, _ = _look_at_all(against, source, split)
+        other, _, _ = _look_at_all(against, source, split)
         digests = [one.digest for one in other if one.error is None]
         yield from leakage_lines(images, ImageSet(str(against), split, digests, None, None))
     else:
@@ -92,7 +94,8 @@ def check_photographs(
         raise DatasetError(f"{place}: has images that cannot be used: {examples(wrong)}")
 
 
-def _look_at_all(place: Path, source: str, split: Split) -> tuple[list[Seen], str]:
+def _look_at_all(place: Path, source: str, split: Split) -> tuple[list[Seen], str, tuple[str, ...]]:
+    """What was seen of every image, the form they lie in, and the images that are not read."""
     spec = DatasetSpec(
         name=source, source=source, path=str(place), resolution=64, split=split, mirror=False
     )
@@ -105,7 +108,7 @@ def _look_at_all(place: Path, source: str, split: Split) -> tuple[list[Seen], st
         for one in ordered_map(look, collection.items(0, None), workers):
             seen.append(one)
             progress.advance()
-    return seen, collection.form
+    return seen, collection.form, collection.passed_over
 
 
 def _sizes(sizes: Counter[tuple[int, int]]) -> str:

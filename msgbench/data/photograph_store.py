@@ -8,6 +8,8 @@ from pathlib import Path
 
 from msgbench.config import DatasetSpec
 from msgbench.config.published import PUBLISHED, Published
+from msgbench.console import say
+from msgbench.data.findings import examples
 from msgbench.data.manifest import (
     IMAGES_TSV,
     IMAGES_ZIP,
@@ -22,7 +24,7 @@ from msgbench.data.manifest import (
 from msgbench.data.packing import ZIP_FROM_SIDE, Totals, pack
 from msgbench.data.sources import open_photographs
 from msgbench.data.sources.collection import RECIPE_VERSION, Collection, rule_of
-from msgbench.data.sources.photographs import DECODING_VERSION, Rule, libraries
+from msgbench.data.sources.photographs import ALLOWED, DECODING_VERSION, Rule, libraries
 from msgbench.data.stand_ins import draw_raw, published_of
 from msgbench.errors import DatasetError
 from msgbench.records import sha256_file
@@ -127,6 +129,12 @@ class PhotographStore:
             "versions": [RECIPE_VERSION, DECODING_VERSION, RULE_VERSION],
             "libraries": libraries(),
         }
+        left = self.collection.passed_over
+        if left:
+            say(
+                f"{spec.name}: {len(left):,} of the files are left out, which are images by their names and not "
+                f"{ALLOWED}: {examples(left)}"
+            )
         totals = pack(
             self.collection,
             self._rule,

@@ -141,6 +141,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("samples.png"))
     given = parser.parse_args()
+    if given.count < 1:
+        parser.error(f"--count: {given.count} is not allowed; allowed: a number from 1")
+    if not given.out.absolute().parent.is_dir():
+        parser.error(f"--out: {str(given.out.parent)!r} is no folder")
     from PIL import Image
 
     G = Generator()

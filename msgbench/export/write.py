@@ -41,7 +41,7 @@ def export_run(benchmark: Benchmark, folder: Path, which: str, out: Path) -> Pat
     folder = folder.absolute()
     if not (folder / SPEC_JSON).is_file() or len(folder.parents) < 5:
         raise ConfigError(
-            f"{folder}: is no run directory (no {SPEC_JSON}); make it with `msgbench plan`"
+            f"{folder}: is no run directory (no {SPEC_JSON}); only a finished training is exported"
         )
     layout = Layout(folder.parents[4], folder.parents[3].name)
     plan = RunSpec.read(folder)

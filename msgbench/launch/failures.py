@@ -19,7 +19,9 @@ _NODE_MEMORY = re.compile(
     r"DefaultCPUAllocator: can't allocate memory|^MemoryError|Cannot allocate memory",
     re.MULTILINE,
 )
-_GPU_MEMORY = re.compile(r"CUDA out of memory|CUDA error: out of memory|torch\.OutOfMemoryError")
+_GPU_MEMORY = re.compile(
+    r"CUDA out of memory|CUDA error: out of memory|torch\.OutOfMemoryError|CU(?:BLAS|DNN)_STATUS_ALLOC_FAILED"
+)
 # "StepId=5.0 exceeded memory limit (1078542336 > 1073741824), being killed"
 _LIMIT_PASSED = re.compile(r"exceeded memory limit \((\d+) > (\d+)\)")
 _GPU_CAPACITY = re.compile(r"total capacity of ([\d.]+) GiB")

@@ -23,11 +23,20 @@ from msgbench.seeding import derive_seed
 
 # Of the GPU's free memory, what a dataset may take to live there.
 RESIDENT_SHARE = 0.25
+
 # Batches that are read before they are asked for.
 AHEAD = 2
 
 # Of one value for each sample of a batch [N] those of this process.
 Own = Callable[[np.ndarray], np.ndarray]
+
+
+def room_for_images(free: int, needed: int) -> int:
+    """Bytes of a GPU with `free` ones that a dataset may take, where the largest step takes `needed`.
+
+    A resident dataset must not be why a step has to be made in halves.
+    """
+    return max(0, min(int(free * RESIDENT_SHARE), free - needed))
 
 
 class Feed:

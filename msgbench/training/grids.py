@@ -16,9 +16,8 @@ from torch import nn
 from msgbench.config import RunSpec
 from msgbench.data.pixels import to_uint8
 from msgbench.layout import grid_file
-from msgbench.models.generator import draw_noise
 from msgbench.records import atomic_file
-from msgbench.training.networks import seeded
+from msgbench.training.observers import fixed_images
 
 COLUMNS = 6
 ROWS = 6
@@ -27,13 +26,7 @@ ROWS = 6
 @torch.no_grad()
 def write_grids(run_dir: Path, run: RunSpec, G_ema: nn.Module, cur_nimg: int) -> None:
     """One PNG a scale: 36 images (6 x 6) of the same latents and noise at all times."""
-    device = next(G_ema.parameters()).device
-    count = ROWS * COLUMNS
-    z = torch.randn(
-        count, run.spec.model.latent_size, generator=seeded(run.seed, 0, "grid-latents")
-    )
-    noise = draw_noise(G_ema, count, seeded(run.seed, 0, "grid-noise"), device)
-    for images in G_ema(z.to(device), noise):
+    for images in fixed_images(G_ema, run.seed, run.spec.model.latent_size):
         tiles = to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
         buffer = io.BytesIO()
         Image.fromarray(tile(tiles, ROWS, COLUMNS)).save(buffer, format="PNG")

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 import time
 from types import TracebackType
 
 from torch.distributed import Store
 
+from msgbench.console import say
 from msgbench.errors import MsgbenchError, StoppedBySignal, TrainingError
 
 BEAT_SECONDS = 1.0
@@ -25,7 +25,11 @@ BEAT_SECONDS = 1.0
 TELL_SECONDS = 5.0
 # Between the note of a failure and the end of a process that did not end by itself.
 GRACE_SECONDS = 20.0
-_FAILED = "failed"
+# How long the others leave it to the first process to say what happened, while that lives.
+WORD_SECONDS = 15.0
+# The first process, which may hold the store, stays until the others heard that it said it: those that beat.
+STAY_SECONDS = 3.0
+_FAILED, _SAID, _HEARD = "failed", "said", "heard"
 
 
 class Heartbeat:
@@ -71,6 +75,57 @@ class Heartbeat:
             if self._store.check([_FAILED]):
                 return str(self._store.get(_FAILED).decode())
         return ""
+
+    def has_the_word(self) -> bool:
+        """Whether it is this process that says what ended them all: the first, or one of those that outlived it.
+
+        Two would say it only where they cannot know of each other, because the store died with the first.
+        """
+        try:
+            with self._lock:
+                return self._first_word() if self._rank == 0 else self._later_word()
+        except RuntimeError:
+            return True
+
+    def _first_word(self) -> bool:
+        self._store.set(_SAID, "0")
+        began = time.monotonic()
+        others = range(1, len(self._names))
+        seen = dict.fromkeys(others, (0, began))
+        with contextlib.suppress(RuntimeError):
+            while time.monotonic() < began + WORD_SECONDS and seen:
+                now = time.monotonic()
+                for rank in list(seen):
+                    count, since = seen[rank]
+                    beats = self._store.add(f"beat/{rank}", 0)
+                    # One that has not begun to beat is still on its way.
+                    is_gone = beats and beats == count and now - since > STAY_SECONDS
+                    if is_gone or self._store.check([f"{_HEARD}/{rank}"]):
+                        del seen[rank]
+                    elif beats != count:
+                        seen[rank] = (beats, now)
+                time.sleep(0.1)
+        return True
+
+    def _later_word(self) -> bool:
+        self._store.set(f"{_HEARD}/{self._rank}", "")
+        beats, beat = self._store.add("beat/0", 0), time.monotonic()
+        deadline = beat + WORD_SECONDS
+        try:
+            # The first process counts as gone after a few beats without one; then the lowest is soonest.
+            while time.monotonic() < min(deadline, beat + 3 * BEAT_SECONDS + 0.2 * self._rank):
+                if self._store.check([_SAID]):
+                    return False
+                time.sleep(0.1)
+                now = self._store.add("beat/0", 0)
+                if now != beats:
+                    beats, beat = now, time.monotonic()
+            return (
+                str(self._store.compare_set(_SAID, "", f"{self._rank}").decode()) == f"{self._rank}"
+            )
+        except RuntimeError:
+            # It was there a moment ago, and left when it had said it.
+            return False
 
     def why(self, error: Exception) -> str:
         """What broke the operation that raised `error`: a note, or the processes that beat no more."""
@@ -132,8 +187,13 @@ class Heartbeat:
             if what:
                 # The main thread hears of it by itself, unless it waits for the dead.
                 if not self._ended.wait(GRACE_SECONDS):
-                    _end_at_once(what)
+                    self._end_at_once(what)
                 return
+
+    def _end_at_once(self, what: str) -> None:
+        if self.has_the_word():
+            say(f"msgbench: error: {sentence(what)}")
+        os._exit(TrainingError.exit_code)
 
 
 def _gone(names: list[str]) -> str:
@@ -144,8 +204,3 @@ def _gone(names: list[str]) -> str:
 def sentence(what: str) -> str:
     """The error of a training that lost one of its processes."""
     return f"the training lost a process and ends: {what}; started again, it goes on from its last training state"
-
-
-def _end_at_once(what: str) -> None:
-    print(f"msgbench: error: {sentence(what)}", file=sys.stderr, flush=True)
-    os._exit(TrainingError.exit_code)

@@ -8,6 +8,7 @@ all randomness is derived from (seed, cur_nimg) and the state holds everything e
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import signal
 import time
@@ -32,10 +33,11 @@ from msgbench.models.arithmetic import STEP_FLOP, run_flops
 from msgbench.records import provenance, read_json, remove_temporaries, sha256_file, write_json
 from msgbench.retention import Taken, deleted_of
 from msgbench.snapshots import SnapshotMeta, save_snapshot
-from msgbench.training.feed import Feed
+from msgbench.training.feed import Feed, room_for_images
 from msgbench.training.grids import write_grids
 from msgbench.training.interrupt import OnTerm, StopRequest
 from msgbench.training.ledger import Ledger
+from msgbench.training.memory import memory_sentence
 from msgbench.training.networks import Networks, update_ema
 from msgbench.training.observers import Observer, epoch_begun, fixed_images
 from msgbench.training.reports import StepReport, Unread
@@ -78,7 +80,7 @@ def train(
                 say(f"{run.run_id}: already trained ({finished['cur_nimg'] / 1000:g} kimg)")
             if world.most([finished is not None])[0]:
                 return finished or {}
-            with StopRequest(on_term) as stop:
+            with StopRequest(on_term) as stop, memory_sentence(run), _disk_sentence(run_dir):
                 return _Training(run_dir, run, store, on, world).run_to_end(stop)
 
 
@@ -94,6 +96,20 @@ def _alone_in(run_dir: Path, world: World) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _disk_sentence(run_dir: Path) -> Iterator[None]:
+    """Raise TrainingError where the disk takes no more in the block: every file is whole or not there."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise TrainingError(
+            f"{error.filename or run_dir}: cannot be written ({error.strerror}); started again when it can, the "
+            "training goes on from its last training state"
+        ) from None
+
+
 class _Training:
     """One attempt at a run: the loop and what it needs at hand."""
 
@@ -106,6 +122,7 @@ class _Training:
         state = self._load_state()
         if "micro_batch" in state:
             self.share.micro_batch = state["micro_batch"]
+        self._room: int | None = None
         self._try_memory()
         make_reproducible(self.spec.num_threads, tf32=self.spec.precision == "tf32")
         self.nets = Networks.build(run, device)
@@ -134,13 +151,16 @@ class _Training:
 
         torch.cuda.reset_peak_memory_stats(self.device)
         try_largest(self.run, self.device, self.share)
+        self.share.agree()
         resolution, batch = largest_phase(self.run)
         total = torch.cuda.mem_get_info(self.device)[1] / 1e9
         self._say(
             f"the largest step ({resolution} px, {self.share.parts(batch)[0].size} images at a time) takes "
             f"{peak_memory_mb(self.device) / 1e3:.1f} GB of {total:.1f} GB"
         )
+        needed = torch.cuda.max_memory_reserved(self.device)
         torch.cuda.empty_cache()
+        self._room = room_for_images(torch.cuda.mem_get_info(self.device)[0], needed)
 
     def _compile(self) -> None:
         """Have the steps run compiled functions; where there is no compiler, say so and go on without."""
@@ -237,7 +257,7 @@ class _Training:
         def own(values: np.ndarray) -> np.ndarray:
             return self.share.own(len(values)).of(values)
 
-        return Feed(self.store.images, self.run.seed, mirrored, self.device, own)
+        return Feed(self.store.images, self.run.seed, mirrored, self.device, own, self._room)
 
     def _step(self) -> tuple[StepReport, StepReport]:
         """The next images, and an update of both networks."""
@@ -367,6 +387,7 @@ class _Training:
     def _save_state(self, ended: str | None = None) -> None:
         self._read()
         self.nets.require_equal(self.world)
+        self.share.agree()
         self.ledger.note(self.cur_nimg, ended, self._energy())
         self.ledger.note_halvings(self.share.halvings)
         if not self.world.is_first:

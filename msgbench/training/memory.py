@@ -6,15 +6,26 @@ training state, so that a resumed training is the uninterrupted one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from msgbench.config import RunSpec
 from msgbench.console import say
 from msgbench.errors import TrainingError
 from msgbench.training.share import Part, Share
+
+_WORDS = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+)
 
 ResultT = TypeVar("ResultT")
 
@@ -53,6 +64,23 @@ def in_parts(
         )
 
 
+@contextlib.contextmanager
+def memory_sentence(run: RunSpec) -> Iterator[None]:
+    """Raise TrainingError for too little memory in the block: where it is not a micro-batch that takes it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"{run.run_id}: there is too little memory, and not for the images of a step "
+            f"({str(error).splitlines()[0]}); take a device with more memory"
+        ) from None
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether the device, or the host where it computes, had too little memory."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether the device, or the host where it computes, had too little memory.
+
+    Libraries of a GPU allocate beside torch, and say it in their own words.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in _WORDS)

@@ -29,22 +29,33 @@ from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from msgbench.layout import OBSERVATIONS_JSONL, OBSERVED, STATES, observed_file
-from msgbench.models.generator import draw_noise
+from msgbench.models.generator import MultiScaleGenerator, draw_noise
 from msgbench.records import atomic_file, write_text
 from msgbench.training.networks import seeded
 
 COUNT = 36
+# Of images that are made at a time: all up to 256 px.
+_MOST_PIXELS = COUNT * 256**2
 
 ImagesNow = Callable[[], Sequence[Tensor]]
 
 
 def fixed_images(G_ema: nn.Module, seed: int, latent_size: int) -> Sequence[Tensor]:
-    """Images [36, 3, R, R] of every scale for the latents and noise of the run's grids, raw float."""
+    """Images [36, 3, R, R] of every scale for the latents and noise of the run's grids, raw float.
+
+    Large ones are made a few at a time, so that looking at them takes no more memory than training does.
+    """
+    assert isinstance(G_ema, MultiScaleGenerator)
     device = next(G_ema.parameters()).device
-    z = torch.randn(COUNT, latent_size, generator=seeded(seed, 0, "grid-latents"))
+    z = torch.randn(COUNT, latent_size, generator=seeded(seed, 0, "grid-latents")).to(device)
     noise = draw_noise(G_ema, COUNT, seeded(seed, 0, "grid-noise"), device)
-    images: Sequence[Tensor] = G_ema(z.to(device), noise)
-    return images
+    at_once = max(1, _MOST_PIXELS // G_ema.active_scales[-1] ** 2)
+    if at_once >= COUNT:
+        whole: Sequence[Tensor] = G_ema(z, noise)
+        return whole
+    pieces = zip(z.split(at_once), *(one.split(at_once) for one in noise), strict=True)
+    made = [G_ema(some, list(own)) for some, *own in pieces]
+    return [torch.cat(scale) for scale in zip(*made, strict=True)]
 
 
 def epoch_begun(cur_nimg: int, batch_size: int, epoch_nimg: int) -> int | None:

@@ -18,6 +18,9 @@ from msgbench.config import RunSpec
 from msgbench.config.split import group_size
 from msgbench.training.world import ALONE, World
 
+# A micro-batch of all of a process's part, as a number.
+ALL = 1 << 62
+
 Samples = TypeVar("Samples", Tensor, np.ndarray)
 
 
@@ -100,6 +103,12 @@ class Share:
         self.micro_batch = smaller * group_size(self.run.spec, batch)
         self.halvings += 1
         return True
+
+    def agree(self) -> None:
+        """Have all processes work on as few samples at a time as the one with the least memory does."""
+        at_once = ALL if self.micro_batch is None else self.micro_batch
+        least, halvings = self.world.most([-at_once, self.halvings])
+        self.micro_batch, self.halvings = (None if -least == ALL else -least), halvings
 
     def place(self, part: Part) -> Part:
         """Where the samples of `part` are among those of this process."""

@@ -24,12 +24,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from msgbench.errors import ConfigError, TrainingError
+from msgbench.errors import ConfigError, MsgbenchError, TrainingError
 from msgbench.training.heartbeat import Heartbeat, sentence
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # A process may compile for minutes while the others wait; one that is dead is found by its heartbeat.
 TIMEOUT_SECONDS = 1800.0
+# Until all have come, and have heartbeats; a cluster starts them within seconds of each other.
+MEET_SECONDS = 300.0
 LOST_VARIABLE = "MSGBENCH_LOST_AFTER_SECONDS"
 LOST_SECONDS = 120.0
 # Numbers of one collective operation: larger gradients go in several.
@@ -87,17 +89,29 @@ class World:
     def joined(self, device: torch.device) -> Iterator[None]:
         """Meet the others and stay with them while the block runs, computing on `device`.
 
-        Raises TrainingError, with what happened, when one of them dies, hangs or ends by an error.
+        Raises TrainingError, with what happened, when one of them dies, hangs or ends by an error. An error that leaves
+        the block is for one of them to say, the others' is marked `told_by_another`.
         """
         if self.is_alone:
             yield
             return
         self._store = store = self._meet(device)
         try:
-            with _heart(store, self.rank, self._names(store)) as self._heartbeat:
-                yield
+            heart = _heart(store, self.rank, self._names(store))
+            try:
+                with heart as self._heartbeat:
+                    yield
+            except MsgbenchError as error:
+                # First, because that is what the others notice.
+                self._part()
+                error.told_by_another = not heart.has_the_word()
+                raise
         finally:
-            self._heartbeat = self._store = None
+            self._part()
+
+    def _part(self) -> None:
+        self._heartbeat = self._store = None
+        if dist.is_initialized():
             with contextlib.suppress(RuntimeError):
                 dist.destroy_process_group()
 
@@ -108,7 +122,11 @@ class World:
         timeout = timedelta(seconds=TIMEOUT_SECONDS)
         try:
             store: dist.Store = dist.TCPStore(
-                address, port, self.size, is_master=self.is_first and not kept, timeout=timeout
+                address,
+                port,
+                self.size,
+                is_master=self.is_first and not kept,
+                timeout=timedelta(seconds=MEET_SECONDS),
             )
             attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
             store = dist.PrefixStore(f"msgbench/{attempt}", store)
@@ -124,11 +142,15 @@ class World:
         return store
 
     def _names(self, store: dist.Store) -> list[str]:
-        store.set(
-            f"name/{self.rank}",
-            f"rank {self.rank} (process {os.getpid()} on {socket.gethostname()})",
-        )
-        return [store.get(f"name/{rank}").decode() for rank in range(self.size)]
+        own = f"rank {self.rank} (process {os.getpid()} on {socket.gethostname()})"
+        try:
+            store.set(f"name/{self.rank}", own)
+            return [store.get(f"name/{rank}").decode() for rank in range(self.size)]
+        except RuntimeError as error:
+            raise TrainingError(
+                f"{own}: one of the {self.size} processes ended before all had met "
+                f"({str(error).splitlines()[0]})"
+            ) from None
 
     # What they tell each other.
 

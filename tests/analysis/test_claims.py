@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from msgbench.analysis.claims.spec import Pair, Test, experiments_in
 from msgbench.analysis.collect import collect
 from msgbench.config import load_benchmark
 from msgbench.errors import ResultsError
-from msgbench.layout import OBSERVATIONS_JSONL, Layout
+from msgbench.layout import EVALUATE_JSON, OBSERVATIONS_JSONL, TRAIN_JSON, Layout, record_file
 from msgbench.protocols import get_protocol
 from msgbench.synthetic import ResultsTree, learning
 
@@ -100,6 +101,8 @@ def test_a_pair_has_one_other_side() -> None:
         ([1.0, 1.1, 1.2], [2.0, 2.1, 2.2], "holds"),
         ([2.0, 2.1, 2.2], [1.0, 1.1, 1.2], "fails"),
         ([1.0, 2.0, 3.0], [1.1, 2.1, 3.1], "undecided"),
+        ([1.0, 2.0, 3.0], [2.0, 3.0, 4.0], "undecided"),  # in 92 % of resamples
+        ([2.0, 3.0, 4.0], [1.0, 2.0, 3.0], "undecided"),
         ([1.0, 1.1], [2.0, 2.1, 2.2], "undecided"),  # two seeds decide nothing, however far apart
         ([1.0, 1.1, 1.2], [2.0], "undecided"),
         ([1.0, 1.1, 1.2], [None, None, None], "holds"),  # never reached is later than anything
@@ -188,6 +191,10 @@ def run(
         tree.evaluate(experiment, seed, scores)
 
 
+def without(tree: ResultsTree, experiment: str, seed: int) -> None:
+    shutil.rmtree(tree.folder(experiment, seed))
+
+
 def outcome_of(tree: ResultsTree, **test: Any) -> Outcome:
     collection = collect(tree.benchmark, tree.layout)
     return Assessor("claim", "cvpr2020", Measured(collection)).outcome(TESTS.validate_python(test))
@@ -236,6 +243,8 @@ def test_near(tree: ResultsTree) -> None:
     run(tree, B, lambda seed: 62.0 + seed)
     assert outcome_of(tree, **of_pair("near", table="table1", percent=10)).state == "holds"
     assert outcome_of(tree, **of_pair("near", table="table1", percent=1)).state == "fails"
+    without(tree, B, 2)
+    assert outcome_of(tree, **of_pair("near", table="table1", percent=10)).state == "undecided"
 
 
 def test_similar_is_a_range_of_means(tree: ResultsTree) -> None:
@@ -245,6 +254,12 @@ def test_similar_is_a_range_of_means(tree: ResultsTree) -> None:
     test = {"kind": "similar", "table": "table3", "experiments": rates}
     assert outcome_of(tree, **test, at_most=0.71).state == "holds"
     assert outcome_of(tree, **test, at_most=0.5).state == "fails"
+    planned = load_benchmark(ROOT / "config.yaml", {"tier": "paper", "defaults": {"seeds": [0, 1]}})
+    two = ResultsTree(replace(planned, tables=tree.benchmark.tables), tree.layout)
+    for experiment, score in zip(rates, (8.6, 8.0), strict=True):
+        run(two, experiment, lambda seed, score=score: score)
+    fewer = outcome_of(two, **test, at_most=0.71)
+    assert (fewer.state, "three are needed" in fewer.reason) == ("undecided", True)
 
 
 def test_sooner_in_images_and_in_hours(tree: ResultsTree) -> None:
@@ -272,9 +287,41 @@ def test_hours_on_different_hardware_are_not_compared(tree: ResultsTree) -> None
     run(tree, B, lambda seed: 60.0, hours=104)
     test = of_pair("hours_to_best", table="table1", at_most=1.5)
     assert outcome_of(tree, **test).state == "holds"
+    sooner = of_pair("sooner", table="table1", by="hours")
+    assert outcome_of(tree, **sooner).state == "holds"
     tree.train(B, 1, device="Tesla V100-SXM2-32GB", seconds=3600 * 104)
-    other = outcome_of(tree, **test)
-    assert (other.state, "different hardware" in other.reason) == ("undecided", True)
+    for kind in (test, sooner):
+        other = outcome_of(tree, **kind)
+        assert (other.state, "different hardware" in other.reason) == ("undecided", True)
+
+
+def test_hours_are_those_of_all_gpus_and_bounded_by_a_factor(tree: ResultsTree) -> None:
+    run(tree, A, lambda seed: 28.0, hours=44)
+    run(tree, B, lambda seed: 60.0, hours=104)
+    bound = {at: of_pair("hours_to_best", table="table1", at_most=at) for at in (0.3, 0.5, 1.5)}
+    assert [outcome_of(tree, **test).state for test in bound.values()] == [
+        "fails",
+        "holds",
+        "holds",
+    ]
+    for seed in (0, 1, 2):
+        path = tree.folder(A, seed) / TRAIN_JSON
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps({**content, "gpu_seconds": 4 * content["seconds"]}))
+    outcome = outcome_of(tree, **bound[1.5])
+    assert outcome.state == "fails"
+    assert [e.value for e in outcome.evidence] == pytest.approx([4 * 44.0] * 3 + [104.0] * 3)
+
+
+def test_as_good_is_reached_and_untrained_is_not(tree: ResultsTree) -> None:
+    """B is at its best, 60, at the end; A scores exactly that in the end, and better before it was trained."""
+    run(tree, B, lambda seed: 60.0)
+    lengths = tree.lengths(A)
+    for seed in (0, 1, 2):
+        tree.train(A, seed)
+        tree.evaluate(A, seed, lambda protocol, nimg: {0: 10.0, lengths[-1]: 60.0}.get(nimg, 61.0))
+    outcome = outcome_of(tree, **of_pair("sooner", table="table1", by="images"))
+    assert {e.value for e in outcome.evidence if e.what.startswith(A)} == {lengths[-1]}
 
 
 def test_learns(tree: ResultsTree) -> None:
@@ -307,6 +354,14 @@ def test_times_of_an_image(tree: ResultsTree) -> None:
     speeds(tree, A, lambda part: 100.0 if part < 0.5 else 80.0)
     assert outcome_of(tree, **of_pair("constant_time", percent=10)).state == "fails"
     speeds(tree, B, lambda part: 50.0)
+    speeds(tree, A, lambda part: 100.0 if part < 0.5 else 25.0)
+    slower = outcome_of(tree, **of_pair("slower_than_first"))
+    assert slower.state == "holds"
+    times = [e.value for e in slower.evidence if e.what.startswith(A)]
+    assert times == pytest.approx(
+        [(1 / 100 + 1 / 25) / 2] * 3, rel=0.02
+    )  # of seconds, not of speeds
+    speeds(tree, A, lambda part: 100.0)
     assert outcome_of(tree, **of_pair("slower_than_first")).state == "fails"
 
 
@@ -409,11 +464,36 @@ def test_same_settings(tree: ResultsTree) -> None:
     assert (outcome.state, "optimizer.lr is 0.01" in outcome.reason) == ("fails", True)
 
 
+def recall_of(tree: ResultsTree, experiment: str, seed: int, recalls: tuple[float, float]) -> None:
+    """Adds records of the last two snapshots by prc50k."""
+    folder, of_run = tree.folder(experiment, seed), tree.run(experiment, seed)
+    listed = json.loads((folder / EVALUATE_JSON).read_text())
+    for nimg, recall in zip(tree.lengths(experiment)[-2:], recalls, strict=True):
+        file = record_file("prc50k", nimg)
+        record = tree.record(
+            "prc50k", 0.5, parts={"precision": 0.5, "recall": recall}, run=of_run.run_id, tier="paper",
+            experiment=experiment, seed=seed, cur_nimg=nimg, kimg=nimg / 1000, fingerprint=of_run.fingerprint,
+        )  # fmt: skip
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(json.dumps(record))
+        listed["records"].append(
+            {"file": file, "protocol": "prc50k", "cur_nimg": nimg, "value": 0.5}
+        )
+    (folder / EVALUATE_JSON).write_text(json.dumps(listed))
+
+
 def test_a_part_of_a_score(tree: ResultsTree) -> None:
     run(tree, A, lambda seed: 28.0)
     run(tree, B, lambda seed: 60.0)
     outcome = outcome_of(tree, **of_pair("part_higher", protocol="prc50k", part="recall"))
     assert "not measured by prc50k (its evaluation.protocols)" in outcome.reason
+    # Of the last snapshot, whatever those before it had.
+    for experiment, recalls in ((A, (0.1, 0.4)), (B, (0.9, 0.2))):
+        for seed in (0, 1, 2):
+            recall_of(tree, experiment, seed, recalls)
+    outcome = outcome_of(tree, **of_pair("part_higher", protocol="prc50k", part="recall"))
+    assert outcome.state == "holds", outcome.reason
+    assert sorted(e.value or 0 for e in outcome.evidence) == [0.2] * 3 + [0.4] * 3
 
 
 # The whole.

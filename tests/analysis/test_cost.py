@@ -203,6 +203,28 @@ def test_an_attempt_counts_for_its_own_device(make_tree):
     assert rates == {"V100": pytest.approx(100), "H100": pytest.approx(500)}
 
 
+def test_gpus_that_shared_a_training_count_each(make_tree):
+    """Otherwise a run on four would make every later estimate of GPU-hours a quarter of what it costs."""
+    tree = make_tree("paper")
+    path = tree.train(FIRST, device=H100) / TRAIN_JSON
+    train = json.loads(path.read_text())
+    attempt = {"start_nimg": 0, "end_nimg": 12_000_000, "seconds": 10_000.0, "device": H100}
+    path.write_text(json.dumps({**train, "attempts": [attempt | {"gpus": 4, "processes": 4}]}))
+    measured = Measured.read(tree.layout.results)
+    run = CostModel.of("paper", "H100", measured).run(tree.benchmark.experiment(FIRST))
+    assert run.images_per_second == pytest.approx(300)
+
+
+def test_the_bill_says_what_several_gpus_a_training_change(make_tree):
+    cost = estimate_benchmark(make_tree("paper").benchmark)
+    assert not any("share" in line for line in bill_lines(cost, Rates()))
+    (said,) = (line for line in bill_lines(cost, Rates(), 4) if "share" in line)
+    assert said == (
+        "4 GPUs share each training (cluster.train): its GPU-hours stay about the same and it ends about 4 times "
+        "as soon; the wall time above is that of one GPU a run"
+    )
+
+
 def test_a_broken_record_is_named_and_not_counted(make_tree):
     tree = make_tree("smoke")
     path = tree.train(FIRST) / TRAIN_JSON

@@ -64,6 +64,17 @@ def test_interval_covers_as_often_as_is_said(n):
     assert covered == pytest.approx(COVERAGE[n], abs=0.041)
 
 
+def test_interval_is_between_the_expanded_percentiles():
+    """Ten values: Student's 2.262 times sqrt(10 / 9) is 2.384, and 0.86 % of a normal distribution are below that."""
+    values = np.random.default_rng(1).normal(size=10)
+    found = interval(values.tolist(), np.random.default_rng(2))
+    drawn = np.random.default_rng(2).integers(10, size=(10_000, 10))
+    wanted = np.quantile(values[drawn].mean(axis=1), [0.00856, 1 - 0.00856])
+    # The plain percentiles, or Student's alone (1.2 %), are 0.015 and more away.
+    assert found is not None
+    assert [found.low, found.high] == pytest.approx(wanted, abs=0.005)
+
+
 def test_interval_needs_three_seeds_and_is_the_same_every_time():
     assert interval([1.0, 2.0], generator("a")) is None
     values = [8.1, 8.4, 8.2, 8.9, 8.3]

@@ -268,7 +268,7 @@ def msgbench(*arguments: object) -> subprocess.CompletedProcess[str]:
         "main()"
     )
     words = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_the_command(dirty: Path) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from msgbench.config import DatasetSpec
 from msgbench.config.dataset import PHOTOGRAPHS, WITH_FACES
 from msgbench.config.published import PUBLISHED
+from msgbench.data.check_photographs import check_photographs
 from msgbench.data.prepare import prepare
 from msgbench.data.sources import open_photographs
 from msgbench.data.stand_ins import draw_raw
@@ -253,6 +254,27 @@ def test_a_folder_of_any_images_is_read_in_natural_order(tmp_path: Path) -> None
     assert manifest.complete
     assert manifest.packing is not None
     assert manifest.packing.terms is None
+
+
+def test_images_in_forms_that_are_not_read_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    full_size((40, 40))(0).save(mine / "0.png")
+    full_size((40, 40))(1).save(mine / "1.TIFF")
+    full_size((40, 40))(2).save(mine / "2.gif")
+    (mine / "readme.txt").write_text("mine")
+    archive = zip_of(mine, tmp_path / "mine.zip")
+    said = (
+        "2 of the files are left out, which are images by their names and not JPEG, PNG, WebP, BMP or .npy: "
+        "1.TIFF, 2.gif\n"
+    )
+    for place in (mine, archive):
+        assert prepare(spec_of("folder", place), tmp_path / f"of-{place.name}").count == 1
+        assert said in capsys.readouterr().err
+    lines = list(check_photographs(mine, "folder", "train", None))
+    assert any("2 images that are not JPEG, PNG, WebP, BMP or .npy" in line for line in lines)
 
 
 def test_the_first_images_are_taken_where_not_all_are_asked_for(tmp_path: Path) -> None:

@@ -258,6 +258,10 @@ def test_sentences_about_faces_name_the_key() -> None:
     assert sentence(f"{where}.source=folder", f"{where}.path=/x") == (
         f"{where}: faces does not fit source folder; allowed with: indian_celebs; with another source write faces: null"
     )
+    other = load_dataset(
+        config, "indian-celebs", [f"{where}={{source: folder, faces: null, path: /x}}", "tier=mini"]
+    )
+    assert (other.source, other.faces, other.resolution) == ("folder", None, 128)
     spec = load_dataset(config, "indian-celebs", [f"{where}.path=/x", "tier=smoke"])
     assert (spec.resolution, spec.face_rules.min_face_px) == (256, 128)
     benchmark = load_benchmark(config, {"tier": "mini"})

@@ -175,7 +175,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
         "prepare(DatasetSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2]), workers=1)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, spec, str(store)])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     seen = 0
     while seen < 7 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)

@@ -102,6 +102,16 @@ def test_cmyk_follows_the_formula_without_a_profile() -> None:
     assert changes == ("cmyk",)
 
 
+def test_of_a_cameras_several_images_in_a_jpeg_file_the_first_counts() -> None:
+    first, gain_map = (Image.fromarray(pixels(seed=seed)) for seed in (4, 5))
+    several = saved(first, "MPO", save_all=True, append_images=[gain_map], quality=90)
+    with Image.open(io.BytesIO(several)) as opened:
+        assert opened.n_frames == 2
+    found, changes = read(several)
+    np.testing.assert_array_equal(found, read(saved(first, "JPEG", quality=90))[0])
+    assert changes == ()
+
+
 def test_a_palette_is_looked_up() -> None:
     image = Image.fromarray(pixels()).quantize(5)
     found, changes = read(saved(image))

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from msgbench import locks
 from msgbench.config import DatasetSpec
 from msgbench.data import prepare as prepare_module
 from msgbench.data.manifest import SourceFacts
@@ -325,7 +326,7 @@ def dying(source, destination, **options):
     if hit: os._exit(9)
 os.{call} = dying
 """
-    run = subprocess.run(child(new, store, hook), stderr=subprocess.PIPE, timeout=60)
+    run = subprocess.run(child(new, store, hook), stderr=subprocess.PIPE, timeout=120)
     assert run.returncode == 9, run.stderr
     if (store / "manifest.json").exists():  # either the old store or the new one, never a mixture
         found = Store.open(store)
@@ -338,17 +339,29 @@ os.{call} = dying
 
 
 def test_a_second_start_waits_and_finds_the_work_done(
-    tmp_path: Path, drawn_spec: MakeSpec, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    drawn_spec: MakeSpec,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spec = drawn_spec(700)
     process = subprocess.Popen(child(spec, tmp_path), stderr=subprocess.DEVNULL)
+
+    def go_on_and_wait(seconds: float) -> None:
+        process.send_signal(signal.SIGCONT)
+        threading.Event().wait(seconds)
+
     try:
         while not (tmp_path / ".building").exists():
             assert process.poll() is None
             time.sleep(0.002)
+        process.send_signal(signal.SIGSTOP)  # until somebody waits for it
+        monkeypatch.setattr(locks.time, "sleep", go_on_and_wait)
         manifest = prepare(spec, tmp_path)
     finally:
-        process.wait(timeout=60)
+        monkeypatch.undo()
+        process.send_signal(signal.SIGCONT)
+        process.wait(timeout=120)
     assert process.returncode == 0
     assert manifest.count == 700
     assert f"prepare is already running (process {process.pid} " in capsys.readouterr().err

@@ -213,6 +213,24 @@ def test_an_unfinished_run_is_refused_in_one_sentence(tree, tmp_path):
         export_run(tree.benchmark, tmp_path, "best", tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--count", "0"], "error: --count: 0 is not allowed; allowed: a number from 1"),
+        (["--out", "none/x.png"], "error: --out: 'none' is no folder"),
+    ],
+)
+def test_the_loader_refuses_what_no_sheet_can_be_made_of(tree, tmp_path, words, sentence):
+    export_run(tree.benchmark, tree.folder(FAMILIES["msg-progan"]), "best", tmp_path)
+    before = sorted(tmp_path.iterdir())
+    done = subprocess.run(
+        [sys.executable, "generator.py", *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"{sentence}\n")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_an_unmeasured_run_is_exported_and_says_so(tree, tmp_path):
     experiment = FAMILIES["progan"]
     evaluate = tree.folder(experiment) / "evaluate.json"

@@ -419,7 +419,7 @@ def test_wrong_configurations_get_one_sentence(override: dict[str, object], expe
 
 FILES = [
     ("missing", None, "{path}: no such file"),
-    ("empty", "", "{path}: holds NoneType, a mapping of sections is needed"),
+    ("empty", "", "{path}: is empty, a mapping of sections is needed"),
     ("a list", "- a\n", "{path}: holds list, a mapping of sections is needed"),
     (
         "broken YAML",
@@ -432,6 +432,12 @@ FILES = [
         "x: {8: 1, '8': 2}\n",
         "{path}: line 1: the key '8' stands twice",
     ),
+    (
+        "an alias of itself",
+        "datasets: &all\n  again: *all\n",
+        "{path}: an alias (*) stands inside of what it names",
+    ),
+    ("brackets without end", "x: " + "[" * 5000, "{path}: its values nest too deep"),
 ]
 
 

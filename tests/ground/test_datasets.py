@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from msgbench.config import Benchmark, DatasetSpec, load_benchmark
 from msgbench.config.dataset import PHOTOGRAPHS
+from msgbench.errors import ConfigError
 
 CONFIG = Path(__file__).parents[2] / "config.yaml"
 
@@ -106,6 +107,9 @@ def test_what_is_made_without_the_datasets_that_are_left_out() -> None:
         "indian-celebs is left out (4 experiments of table1): datasets.indian-celebs.path is not set",
         "churches is left out (2 experiments of table1): datasets.churches.path is not set",
     ]
+    with pytest.raises(ConfigError) as caught:
+        benchmark.left_out_sentences(["table1", "table9"])
+    assert str(caught.value) == "table9: is neither a table nor a figure; did you mean 'table5'?"
 
 
 def test_the_smoke_tier_leaves_nothing_out_and_draws_every_form() -> None:

@@ -54,8 +54,11 @@ def run(suite: Path, *arguments: str, two: str = "pytest.skip('no Chromium')") -
     return done.returncode, done.stdout
 
 
-def test_a_marker_that_was_skipped_throughout_fails_only_where_it_must_run(suite: Path) -> None:
-    chosen = ("-m", "browser or slow or weights")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_marker_that_was_skipped_throughout_fails_only_where_it_must_run(
+    suite: Path, workers: int
+) -> None:
+    chosen = (f"-n{workers}", "-m", "browser or slow or weights")
     assert run(suite, *chosen)[0] == 0
     code, said = run(suite, *chosen, "--must-run=slow", "--must-run=browser", "--must-run=weights")
     assert code == 1
@@ -66,9 +69,17 @@ def test_a_marker_that_was_skipped_throughout_fails_only_where_it_must_run(suite
     ]
 
 
-def test_one_test_that_ran_is_enough_and_a_failure_stays_one(suite: Path) -> None:
-    chosen = ("-m", "browser", "--must-run=browser")
-    assert run(suite, *chosen, two="assert True")[0] == 0
+@pytest.mark.parametrize("workers", [0, 2])
+def test_one_test_that_ran_is_enough_and_a_failure_stays_one(suite: Path, workers: int) -> None:
+    chosen = (f"-n{workers}", "-m", "browser", "--must-run=browser")
+    code, said = run(suite, *chosen, two="assert True")
+    assert code == 0
+    lines = said.splitlines()
+    assert [line for line in lines if line.startswith("not run: ")] == [
+        "not run: 1 tests marked slow (run them with `-m slow`)",
+        "not run: 1 tests marked weights (run them with `-m weights`)",
+    ]
+    assert "1 passed, 1 skipped" in lines[-1]
     code, said = run(suite, *chosen, two="assert False")
     assert code == 1
     assert "--must-run" not in said

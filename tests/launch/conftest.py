@@ -1,4 +1,7 @@
-"""A training that is none: it counts, saves its count on SIGTERM, and notices a second one beside it."""
+"""A training that is none: it counts, saves its count on SIGTERM, and notices a second one beside it.
+
+While a file `held` lies in its run directory it counts on, however slow the machine is that tests it.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def save():
     path.with_suffix(".tmp").write_text(json.dumps({"done": done}))
     path.with_suffix(".tmp").rename(path)
 
-while done < total:
+while done < total or (run / "held").exists():
     if signals and mode == "stop":
         time.sleep(0.3)  # a second signal would come now
         save()
@@ -59,6 +62,8 @@ while done < total:
         signals.clear()
     time.sleep(0.05)
     done += 1
+    with open(run / "counted.txt", "a") as file:
+        print(done, file=file)
 save()
 (run / "train.json").write_text(json.dumps({"done": done}))
 """
@@ -71,9 +76,12 @@ class Launched:
     process: subprocess.Popen[bytes]
     heard: Path
 
-    def end(self, seconds: float = 60) -> tuple[int, str]:
+    def end(self, seconds: float = 120) -> tuple[int, str]:
         """Wait for its end; exit code and what it said."""
         return self.process.wait(timeout=seconds), self.heard.read_text()
+
+    def wait_to_hear(self, words: str) -> None:
+        wait_until(lambda: words in self.heard.read_text(), f"{words!r} to be said")
 
     def kill(self) -> None:
         """kill -9 of the waiting process alone."""
@@ -115,7 +123,23 @@ class Run:
         )
 
     def wait_for_starts(self, count: int) -> None:
+        """... and for the last of them to have counted."""
         wait_until(lambda: len(self.starts()) >= count, f"{count} starts of the training")
+        wait_until(lambda: self.counted() > self.starts()[-1], "the training to count")
+
+    def counted(self) -> int:
+        """What the training has counted to."""
+        path = self.folder / "counted.txt"
+        return int(
+            (path.read_text() if path.exists() else "").rpartition("\n")[0].split("\n")[-1] or 0
+        )
+
+    def hold(self) -> None:
+        """Trainings from now on do not end by themselves until `release`."""
+        (self.folder / "held").touch()
+
+    def release(self) -> None:
+        (self.folder / "held").unlink()
 
     def training_pid(self) -> int:
         return int((self.folder / "starts.txt").read_text().splitlines()[-1].split()[1])
@@ -132,7 +156,7 @@ class Run:
         return not (self.folder / "two-at-once").exists()
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"

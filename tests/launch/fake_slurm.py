@@ -122,7 +122,7 @@ class FakeSlurm:
         temporary.rename(result)
         self.set(job, state=state)
 
-    def wait_for_job(self, number: int = 1, seconds: float = 60) -> str:
+    def wait_for_job(self, number: int = 1, seconds: float = 120) -> str:
         """The id of the `number`th job, once it is submitted."""
         deadline = time.monotonic() + seconds
         while len(self.ids()) < number or not (self.jobs / self.ids()[-1] / "time").exists():

@@ -43,7 +43,7 @@ def test_without_ignoring_the_same_signal_ends_it() -> None:
 
 def test_the_end_can_be_seen_without_waiting_and_stays_to_be_waited_for() -> None:
     with running(["true"]) as child:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not child.has_ended():
             assert time.monotonic() < deadline
         assert child.has_ended()
@@ -89,4 +89,4 @@ def test_a_signal_that_was_ignored_on_purpose_is_not_passed_on(tmp_path: Path) -
         "    os.kill(os.getpid(), signal.SIGHUP)\n"
         "    sys.exit(child.wait())\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0

@@ -24,7 +24,7 @@ count = len(list(folder.glob("start-*")))
 (folder / f"start-{count}").touch()
 signal.signal(signal.SIGUSR2, lambda *_: sys.exit(140))
 (folder / f"ready-{count}").touch()
-time.sleep(0 if count else 60)
+time.sleep(0 if count else 200)
 """
 
 
@@ -75,7 +75,7 @@ def test_a_command_that_heard_the_signal_first_is_not_taken_for_finished(
     argv = (sys.executable, "-c", COUNTING, str(tmp_path))
 
     def signal_it() -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not (tmp_path / "ready-0").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         child = job_module.running_child()

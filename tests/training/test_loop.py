@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +39,28 @@ def command(run_dir: Path, store_dir: Path, *more: str) -> list[str]:
     return [
         sys.executable, "-m", "msgbench.cli", "train", str(run_dir), "--store", str(store_dir), *more
     ]  # fmt: skip
+
+
+def test_a_full_disk_is_one_sentence_and_the_last_state_is_gone_on_from(
+    make_run: MakeRun, store_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir, whole = make_run("a"), make_run("whole")
+    write = loop.save_state
+
+    def full(run_dir: Path, state: dict[str, Any]) -> Path:
+        if state["cur_nimg"] >= 24:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(run_dir, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_state", full)
+        with pytest.raises(
+            TrainingError, match=r"a: cannot be written \(No space left on device\); started again"
+        ):
+            train(run_dir, store_dir, "cpu")
+    train(run_dir, store_dir, "cpu")
+    train(whole, store_dir, "cpu")
+    assert results_of(run_dir) == results_of(whole)
 
 
 def test_a_finished_training_has_left_everything(make_run: MakeRun, store_dir: Path) -> None:
@@ -160,7 +184,7 @@ def test_signals_end_the_command_with_the_state_saved(
         )
     )
     process.send_signal(signum)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == code
     assert f"{signal.Signals(signum).name}, saved at" in err
     assert len(list((run_dir / "states").glob("*.pt"))) == 1
@@ -184,7 +208,7 @@ def test_in_a_slurm_job_sigterm_saves_and_sigusr2_saves_and_ends(
     wait_for(lambda: len(list((run_dir / "states").glob("*.json"))) == 1)
     assert process.poll() is None
     process.send_signal(signal.SIGUSR2)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 140
     assert "SIGUSR2, saved at" in err
     assert "SIGTERM" not in err
@@ -202,13 +226,31 @@ def test_gpu_seconds_add_up_over_attempts_and_older_accounts_are_read() -> None:
     assert (again.gpu_seconds, again.attempts[-1]["ended"]) == (12.5, "killed")
 
 
-def wait_for(condition: object, seconds: float = 30) -> None:
+def wait_for(condition: object, seconds: float = 120) -> None:
     """Poll until the condition holds."""
     deadline = time.monotonic() + seconds
     assert callable(condition)
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
+
+
+# Goes no further than its third state, however late the test comes to kill it.
+STOPS_BY_ITSELF = """
+import os, signal, sys
+from msgbench.cli import main
+from msgbench.training import loop
+
+save, saved = loop.save_state, []
+
+def save_and_stop(*arguments):
+    saved.append(save(*arguments))
+    if len(saved) == 3:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+loop.save_state = save_and_stop
+main()
+"""
 
 
 def test_killed_at_random_points_the_bits_are_those_of_an_uninterrupted_run(
@@ -225,12 +267,15 @@ def test_killed_at_random_points_the_bits_are_those_of_an_uninterrupted_run(
     train(whole, store_dir, "cpu")
     chance, kills = random.Random(20), 0
     while not (killed / "train.json").exists():
-        process = subprocess.Popen(command(killed, store_dir), stderr=subprocess.DEVNULL)
+        argv = command(killed, store_dir)
         if kills < 3:
-            known = set((killed / "states").glob("*.pt"))
+            argv = [sys.executable, "-c", STOPS_BY_ITSELF, *argv[3:]]
+        process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+        if kills < 3:
+            known = set((killed / "states").glob("*.json"))
             wait_for(
                 lambda p=process, k=known: (
-                    p.poll() is not None or set((killed / "states").glob("*.pt")) - k
+                    p.poll() is not None or set((killed / "states").glob("*.json")) - k
                 )
             )
             time.sleep(chance.uniform(0, 0.25))
@@ -360,11 +405,15 @@ def test_a_second_process_waits_for_the_first_and_trains_nothing_twice(
     run_dir = make_run("a", total_kimg=0.4)
     first = subprocess.Popen(command(run_dir, store_dir), stderr=subprocess.PIPE, text=True)
     wait_for(lambda: is_locked(run_dir, "train"))
+    first.send_signal(signal.SIGSTOP)  # however long the second takes to start
     second = subprocess.Popen(command(run_dir, store_dir), stderr=subprocess.PIPE, text=True)
-    _, err = second.communicate(timeout=60)
-    first.communicate(timeout=60)
+    assert second.stderr is not None
+    said = second.stderr.readline()
+    first.send_signal(signal.SIGCONT)
+    _, err = second.communicate(timeout=120)
+    first.communicate(timeout=120)
     assert (first.returncode, second.returncode) == (0, 0)
-    assert f"train is already running (process {first.pid} on" in err
+    assert f"train is already running (process {first.pid} on" in said
     assert "already trained" in err
     assert len(json.loads((run_dir / "train.json").read_bytes())["attempts"]) == 1
 
@@ -403,6 +452,25 @@ def test_a_loss_that_is_not_finite_names_term_scale_and_kimg(
         train(run_dir, store_dir, "cpu")
     assert not (run_dir / "train.json").exists()
     assert not list((run_dir / "states").glob("*")), "what is not finite is not saved"
+
+
+def test_a_snapshot_is_not_taken_of_what_is_not_finite(
+    make_run: MakeRun, store_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else is written before it that would look at the numbers of the steps."""
+    original = loop.update_ema
+
+    def poison(G_ema: torch.nn.Module, G: torch.nn.Module, beta: float) -> None:
+        original(G_ema, G, beta)
+        next(iter(G.parameters())).data[0] = float("inf")
+
+    monkeypatch.setattr(loop, "update_ema", poison)
+    run_dir = make_run("a", snapshot_kimg=0.008, stats_kimg=1.0, state_kimg=1.0, grid_kimg=1.0)
+    with pytest.raises(TrainingError, match=r"not finite at 0\.004 kimg"):
+        train(run_dir, store_dir, "cpu")
+    assert [path.name for path in (run_dir / "snapshots").iterdir()] == [
+        "snapshot-0000000000.safetensors"
+    ]
 
 
 def test_a_generator_loss_that_is_not_finite_is_named(make_run: MakeRun, store_dir: Path) -> None:

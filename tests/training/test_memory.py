@@ -11,8 +11,10 @@ import torch
 
 from msgbench.errors import TrainingError
 from msgbench.records import write_json
-from msgbench.training import steps
+from msgbench.training import loop, steps
+from msgbench.training.feed import room_for_images
 from msgbench.training.loop import train
+from msgbench.training.memory import is_out_of_memory
 from msgbench.training.preflight import largest_phase, try_largest
 from msgbench.training.share import Share
 
@@ -75,6 +77,44 @@ def test_a_training_halves_says_and_counts_and_a_resumed_one_knows(
     train(tmp_path / "a", store_dir, "cpu")
     assert "too many" not in capsys.readouterr().err
     assert card["cur_nimg"] == 48
+
+
+@pytest.mark.parametrize(
+    ("said", "is_it"),
+    [
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+        ("CUDA error: out of memory", True),
+        ("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried", True),
+        ("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED", False),
+    ],
+)  # fmt: skip
+def test_libraries_say_it_in_their_own_words(said: str, is_it: bool) -> None:
+    assert is_out_of_memory(RuntimeError(said)) == is_it
+
+
+def test_memory_that_no_micro_batch_takes_is_one_sentence(
+    store_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+    monkeypatch.setattr(loop, "update_ema", full)
+    write_json(tmp_path / "spec.json", run_of({}).to_json())
+    with pytest.raises(
+        TrainingError,
+        match=r"too little memory, .* \(CUDA out of memory. Tried to allocate 2.00 GiB.\); take",
+    ):
+        train(tmp_path, store_dir, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("free", "needed", "room"), [(80, 10, 20), (80, 70, 10), (80, 80, 0), (80, 90, 0)]
+)
+def test_images_live_on_a_gpu_only_where_the_largest_step_leaves_room(
+    free: int, needed: int, room: int
+) -> None:
+    assert room_for_images(free, needed) == room
 
 
 def test_one_group_is_the_least(

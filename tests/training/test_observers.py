@@ -14,8 +14,9 @@ import torch
 from msgbench.errors import StoppedBySignal
 from msgbench.layout import observed_file
 from msgbench.snapshots import load_snapshot
-from msgbench.training import loop
+from msgbench.training import loop, observers
 from msgbench.training.loop import train
+from msgbench.training.networks import Networks
 from msgbench.training.observers import (
     Observer,
     changes,
@@ -25,6 +26,7 @@ from msgbench.training.observers import (
     synchronisation_parts,
 )
 
+from . import ranks
 from .conftest import MakeRun, results_of
 
 # 40 images a pass, batches of 4: passes begin with the steps that end at 4 and 44 and 84 images.
@@ -54,6 +56,24 @@ def test_an_epoch_begins_with_the_step_that_shows_its_first_image(
     cur_nimg: int, batch_size: int, epoch_nimg: int, expected: int | None
 ) -> None:
     assert epoch_begun(cur_nimg, batch_size, epoch_nimg) == expected
+
+
+@pytest.mark.parametrize("name", ["msg-progan", "growing stylegan"])
+def test_large_images_are_made_a_few_at_a_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ranks.spec_of(name)
+    nets = Networks.build(run, torch.device("cpu"))
+    if run.spec.growing:
+        nets.grow_to(0.25)
+    with torch.no_grad():
+        whole = fixed_images(nets.G_ema, 0, run.spec.model.latent_size)
+        sizes = []
+        nets.G_ema.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+        monkeypatch.setattr(observers, "_MOST_PIXELS", 7 * 8**2)
+        pieces = fixed_images(nets.G_ema, 0, run.spec.model.latent_size)
+    assert sizes == [7] * 5 + [1]
+    assert [piece.shape for piece in pieces] == [image.shape for image in whole]
+    for piece, image in zip(pieces, whole, strict=True):
+        assert torch.allclose(piece, image, atol=1e-5)
 
 
 def test_change_and_synchronisation_are_mean_squares() -> None:

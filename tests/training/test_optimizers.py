@@ -32,6 +32,16 @@ def first_step(**spec: object) -> float:
     return network.moved(make_optimizer(network, OptimizerSpec(**spec), "G", plain=True), 2.0)
 
 
+def test_adam_has_the_betas_of_its_spec() -> None:
+    """Gradients 2 and 1 with 0.5 and 0.9, by hand: means 1 / 0.75 and 0.46 / 0.19 in the second step."""
+    network = One(0.0)
+    spec = OptimizerSpec(algorithm="adam", lr=0.01, beta1=0.5, beta2=0.9, eps=1e-12)
+    optimizer = make_optimizer(network, spec, "D", plain=True)
+    assert network.moved(optimizer, 2.0) == pytest.approx(-0.01, rel=1e-9)
+    second = -0.01 * (1 / 0.75) / math.sqrt(0.46 / 0.19)
+    assert network.moved(optimizer, 1.0) == pytest.approx(second, rel=1e-9)
+
+
 def test_the_first_step_of_tensorflows_rmsprop() -> None:
     """Measured in TensorFlow 2.21's compat.v1 with gradient 2 and learning rate 0.003."""
     step = first_step(algorithm="rmsprop_tf", lr=0.003)

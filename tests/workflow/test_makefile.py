@@ -87,6 +87,6 @@ def test_ci_runs_every_check_of_make_lint(root: Path) -> None:
     assert lint is not None
     checks = [line.strip().replace("$(BIN)/", ".venv/bin/") for line in lint[1].splitlines()]
     ci = (root / ".ci" / "run").read_text()
-    assert len(checks) == 9
+    assert len(checks) == 10
     for check in checks:
         assert check.removesuffix(" -") in ci

@@ -17,6 +17,10 @@ LOST = (
 NUMBER = "for Snakemake; give the text as it is meant quotes of its own:"
 QUOTES = "is also a name of Python, which Snakemake takes it for; give it quotes of its own:"
 
+UNSHARED = (
+    "resources.train: 3 processes are not allowed, no experiment can be shared by them; "
+    "allowed, each by some: 1, 2"
+)
 REFUSED = [
     (["--default-resources", "runtime=7"], LOST.format("runtime=7")),
     (["--default-resources"], LOST.format("").strip()),
@@ -68,6 +72,8 @@ REFUSED = [
         ["--set-resources", "train:qos=10e3"],
         f"resources.train.qos: is the number 10000 {NUMBER} qos=\"'10000'\"",
     ),
+    (["--set-resources", "train:gpu=3"], UNSHARED),
+    (["--config", "cluster={train: {nodes: 3}}"], UNSHARED),
     (["--set-resources", "trian:gpu=1"], "set-resources: 'trian' is no rule; did you mean 'train'?"),
     (
         ["--config", "tiers={smoke: {cluster: {train: {gpu: a100}}}}"],
@@ -86,6 +92,27 @@ def test_what_cannot_be_submitted_is_refused_before_anything_starts(
     assert sentence in done.stdout.splitlines(), done.stdout
     assert "Traceback" not in done.stdout
     assert not (project.folder / "results").exists()
+
+
+def test_gpus_that_a_training_of_this_start_cannot_share_are_refused_before_anything_starts(
+    project: Project,
+) -> None:
+    """What others can be shared by is no mistake; a dry run says it, and a training that is done needs no GPUs."""
+    project.edit("config.yaml", "second-lr0.01: {", "second-lr0.01: {training: {batch_size: 12}, ")
+    arguments = ("--set-resources", "train:gpu=2", "--profile", "slurm")
+    sentence = (
+        "resources.train of second-lr0.01: 2 processes are not allowed; batches of 12 images in whole groups of 4 "
+        "can be shared by 1, 3"
+    )
+    done = project.snakemake(*arguments, "all")
+    assert done.returncode == 1
+    assert sentence in done.stdout.splitlines(), done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (project.folder / "results").exists()
+    assert f"would be refused: {sentence}" in project.snakemake(*arguments, "-n", "all").stdout
+    assert "refused" not in project.snakemake(*arguments, "-n", "first-lr0.003").stdout
+    project.pretend_done()
+    assert "refused" not in project.snakemake(*arguments, "-n", "all").stdout
 
 
 def test_a_machine_without_slurm_is_refused_before_anything_starts(

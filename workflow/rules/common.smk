@@ -263,6 +263,8 @@ def announce_dry_run(errors):
     if workflow.dryrun and workflow.dag is not None and not errors.any:
         print(announcement(workload()), file=sys.stderr)
         tell_what_is_left_out()
+        for sentence in unshared_trainings():
+            print(f"would be refused: {sentence}", file=sys.stderr)
 
 
 if workflow.is_main_process:

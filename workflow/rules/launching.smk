@@ -14,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 from msgbench.config.dataset import PHOTOGRAPHS
 from msgbench.config.document import known_launcher
 from msgbench.config.sentences import nearest
-from msgbench.config.split import check_processes
+from msgbench.config.split import check_processes, require_use
 from msgbench.errors import MsgbenchError
 
 # The rules whose work a launcher runs, and the task that it is.
@@ -116,9 +116,7 @@ def job_arguments(rule):
     def arguments(wildcards, resources):
         asked = {}
         if is_submitted(rule):
-            wanted = asked_by(rule, resources)
-            require_shared(rule, wanted, wildcards)
-            asked = wanted.stated()
+            asked = asked_by(rule, resources).stated()
         return [
             *("--launcher", launcher_of(rule)),
             *("--task", TASK_OF[rule]),
@@ -126,18 +124,6 @@ def job_arguments(rule):
         ]
 
     return arguments
-
-
-def require_shared(rule, wanted, wildcards):
-    """Refuse as many processes as the training of these `wildcards` cannot be shared by."""
-    if TASK_OF[rule] != "train":
-        return
-    try:
-        processes = wanted.processes("train")
-        where = f"resources.{rule} of {wildcards.experiment}"
-        check_processes(experiment_of(wildcards), processes, where)
-    except MsgbenchError as error:
-        raise WorkflowError(str(error))
 
 
 SUBMITTED = [launched for launched in TASK_OF if is_submitted(launched)]
@@ -168,9 +154,34 @@ def require_jobs():
         for launched in TASK_OF:
             known_launcher(launcher_of(launched), f"resources.{launched}.launcher")
             if is_submitted(launched):
-                asked_by(launched, stated_for(launched))
+                asked = asked_by(launched, stated_for(launched))
+                if TASK_OF[launched] == "train":
+                    specs = benchmark.experiments.values()
+                    require_use(specs, asked.processes("train"), f"resources.{launched}")
     except MsgbenchError as error:
         raise WorkflowError(str(error))
+
+
+def unshared_trainings():
+    """For each training of this start that its job's processes cannot share, the sentence that refuses it."""
+    found = []
+    needed = workflow.dag.needrun_jobs(exclude_finished=False) if is_submitted("train") else ()
+    for job in (job for job in needed if job.rule.name == "train"):
+        spec = experiment_of(job.wildcards)
+        try:
+            processes = asked_by("train", dict(job.resources.items())).processes("train")
+            check_processes(spec, processes, f"resources.train of {job.wildcards.experiment}")
+        except MsgbenchError as error:
+            found.append(str(error))
+    return list(dict.fromkeys(found))
+
+
+def require_shared_trainings():
+    """Refuse to start a training with as many processes as it cannot be shared by."""
+    found = unshared_trainings()
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise WorkflowError(f"{found[0]}{more}")
 
 
 def require_known_rules():

@@ -146,8 +146,11 @@ def plan_lines(benchmark: Benchmark, layout: Layout | None = None) -> list[str]:
     return lines
 
 
-def bill_lines(cost: BenchmarkCost, rates: Rates) -> list[str]:
-    """The cost as lines for a person: a table of the experiments, and what it adds up to."""
+def bill_lines(cost: BenchmarkCost, rates: Rates, gpus_a_training: int = 1) -> list[str]:
+    """The cost as lines for a person: a table of the experiments, and what it adds up to.
+
+    `gpus_a_training`: how many are asked for to share one; GPU-hours count each of them.
+    """
     lines = [
         f"tier {cost.tier}: {_count(len(cost.lines), 'experiment')}, {_count(cost.num_runs, 'run')}, "
         f"{cost.runs_left} to do"
@@ -176,6 +179,11 @@ def bill_lines(cost: BenchmarkCost, rates: Rates) -> list[str]:
         f"{_gb(cost.disk.final)} GB at the end (two training states a run, snapshots as evaluation.keep says)"
     )
     lines += _notes(cost, rates)
+    if gpus_a_training > 1:
+        lines.append(
+            f"{gpus_a_training} GPUs share each training (cluster.train): its GPU-hours stay about the same and "
+            f"it ends about {gpus_a_training} times as soon; the wall time above is that of one GPU a run"
+        )
     return lines
 
 

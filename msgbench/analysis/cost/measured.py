@@ -78,7 +78,7 @@ class Measured:
     """Records below a results folder, by what decides their time."""
 
     training: dict[Key, dict[Device, Rate]] = field(default_factory=dict)
-    """Images trained on; by network, then by device."""
+    """Images trained on, and the seconds of all devices together; by network, then by device."""
     runs: dict[Key, list[Path]] = field(default_factory=dict)
     """Finished runs by network."""
     unreadable: list[Path] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Measured:
             images, seconds = shares[str(attempt["device"])]
             shares[str(attempt["device"])] = (
                 images + int(attempt["end_nimg"]) - int(attempt["start_nimg"]),
-                seconds + float(attempt["seconds"]),
+                seconds + float(attempt["seconds"]) * int(attempt.get("processes", 1)),
             )
         if spec.get("growing") is not None and len(shares) > 1:
             # Who trained the small images says nothing of the large ones.

@@ -91,6 +91,11 @@ class PageTable:
     """(label, colour) of the chart's lines."""
     files: tuple[Link, ...]
 
+    @property
+    def head(self) -> str:
+        """Its title up to the colon, which two tables may share."""
+        return self.title.partition(":")[0]
+
 
 @dataclass(frozen=True)
 class RunLine:

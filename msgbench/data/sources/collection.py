@@ -20,6 +20,11 @@ from msgbench.errors import DatasetError
 # Bumped by hand, for all recipes of photographs, when the same files would be taken in another order or selection.
 RECIPE_VERSION = 1
 
+# Images to whoever put them there: they are not taken, and not passed over in silence.
+_NOT_READ = (
+    ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".ppm", ".pgm", ".tga",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -37,6 +42,8 @@ class Collection:
     archive: FileFact | None = None
     unpacked_bytes: int = 0
     """disk that reading takes beside the store"""
+    passed_over: tuple[str, ...] = ()
+    """names of images in forms that are not read, by their suffix, which lie among the others"""
     unpack: Callable[[Path], Collection] | None = field(default=None, repr=False)
     """where nothing can be read before: unpacks below a folder, once, and gives the collection that is read"""
 
@@ -66,7 +73,14 @@ def of_files(
     `by_name_alone`: in the byte order of their last names, as a database has its keys.
     """
     zipped = place.is_file()
-    listed = list_zip(place, wanted) if zipped else list_folder(place, wanted)
+    passed_over: list[str] = []
+
+    def noted(name: str) -> bool:
+        if not wanted(name) and name.lower().endswith(_NOT_READ):
+            passed_over.append(name)
+        return wanted(name)
+
+    listed = list_zip(place, noted) if zipped else list_folder(place, noted)
     if by_name_alone:
         listed.sort(key=lambda one: one.name.rsplit("/", 1)[-1].encode(errors="surrogateescape"))
     if not listed:
@@ -82,6 +96,7 @@ def of_files(
         signature=signature(listed),
         bytes=sum(one.size for one in listed),
         items=items,
+        passed_over=tuple(sorted(passed_over)),
     )
 
 

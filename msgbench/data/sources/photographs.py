@@ -8,7 +8,8 @@ The rules, all of them counted in the manifest where they change something:
 - a palette (`palette`) is looked up;
 - transparency (`alpha`): laid over white, in Pillow's integer arithmetic; opaque alpha is dropped;
 - EXIF orientation (`rotated`): the image is turned upright;
-- colour profiles (`icc profile`) are not applied, as in the authors' tools: the numbers are the image.
+- colour profiles (`icc profile`) are not applied, as in the authors' tools: the numbers are the image;
+- of several images in a camera's JPEG file (MPO) the first counts.
 Refused: animations, other colour modes, damage, and more pixels than any photograph needs, before any is unpacked.
 Then the part that the recipe uses is cut out and resized by a filter of Pillow that is named; an image that has to
 be enlarged for it is `enlarged`.
@@ -194,7 +195,8 @@ def _web_kind(raw: bytes) -> str | None:
 
 
 def _rgb(image: Image.Image, deep: bool) -> tuple[Image.Image, tuple[str, ...]]:
-    if getattr(image, "n_frames", 1) != 1:
+    # The further images in the JPEG file of a camera (MPO) are previews and gain maps of the first.
+    if image.format != "MPO" and getattr(image, "n_frames", 1) != 1:
         raise _Wrong("is an animation; expected a single image")
     if image.mode not in _MODES:
         raise _Wrong(f"has colour mode {image.mode}; expected RGB, gray, a palette or CMYK")
