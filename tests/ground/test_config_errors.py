@@ -37,6 +37,12 @@ def growing(**values: object) -> dict[str, object]:
 
 
 CASES = [
+    (
+        "second derivatives that nothing compiles",
+        {"tier": "mini", "defaults": {"training": {"compile": "default"}}},
+        "experiments.cifar10-msg-progan-lr0.003.training: second_derivatives direct is not allowed with compile "
+        "default; allowed: autograd",
+    ),
     ("unknown top key", {"tierr": "smoke"}, "tierr: unknown key; did you mean 'tier'?"),
     (
         "unknown key in defaults",
