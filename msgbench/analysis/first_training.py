@@ -65,9 +65,6 @@ def page(content: Published, records: str, folder: str) -> str:
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-# ---- the parts of the page
-
-
 def _head(content: Published, records: str) -> list[str]:
     spec = content.spec
     where = _hardware(content)
@@ -282,9 +279,6 @@ def _provenance(content: Published, records: str) -> list[str]:
         "",
         f"The records are in [{Path(records).name}]({records}).",
     ]
-
-
-# ---- pieces
 
 
 def _table(heads: list[str], rows: Iterable[Iterable[str]], right: bool = False) -> list[str]:

@@ -228,9 +228,6 @@ def _notes(group: PublishedRuns) -> Iterable[str]:
         yield f"- `{group.first.experiment}`: {'. '.join(said)}."
 
 
-# ---- pieces
-
-
 def _protocols(group: PublishedRuns) -> list[Score]:
     """One score of each protocol of the group, in the order in which they were planned."""
     return list({score.protocol: score for score in group.first.scores}.values())

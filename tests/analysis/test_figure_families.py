@@ -153,9 +153,6 @@ def test_a_figure_that_is_gone_takes_its_old_files_with_it(tmp_path):
     assert left == {"interpolation.json"}
 
 
-# ---- pictures
-
-
 def test_tiles_of_the_csv_are_those_of_the_picture_set(whole):
     tiles = np.load(whole.folder("celeba-msg-progan") / "samples" / "grid.npz")["tiles"]
     frame = frame_of(whole, "figure12")
@@ -284,9 +281,6 @@ def test_broken_pictures_are_one_sentence(tmp_path, file, content, said):
     assert str(path) in str(error.value)
 
 
-# ---- what observers saw
-
-
 def test_stability_is_what_was_observed(whole):
     frame = frame_of(whole, "figure6")
     lines = read_observations(whole.folder(MSG) / OBSERVATIONS_JSONL)
@@ -354,9 +348,6 @@ def test_observations_of_a_killed_training(tmp_path):
     assert read_observations(tmp_path / "absent") == []
 
 
-# ---- networks and learning rates
-
-
 def test_the_diagram_has_the_channels_of_tables_6_and_7():
     boxes = boxes_of(ModelSpec(family="progan", resolution=1024))
     generator = {b.resolution: b.channels_out for b in boxes if b.kind == "generator"}
@@ -416,9 +407,6 @@ def test_hostile_names_stay_text(tmp_path):
     make_figure(tree.benchmark, tree.layout, "interpolation")
     assert "<script" not in tree.layout.figure("interpolation", "svg").read_text()
     assert nasty in set(frame_of(tree, "interpolation").row_label)
-
-
-# ---- statistics of long trainings
 
 
 def stats_file(path: Path, count: int) -> Path:

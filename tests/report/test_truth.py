@@ -147,9 +147,6 @@ def test_outcomes_of_photographs_are_shown(results_tree, tmp_path):
         read_summary(store / "summary.csv")
 
 
-# ---- charts
-
-
 def test_points_of_a_chart_are_where_their_numbers_are():
     chart = line_chart(Chart("t", "x", "y", (Series("a", (1.0, 2.0, 3.0), (0.0, 5.0, 10.0)),)))
     drawn = re.search(r'points="([^"]*)" data-label="a" data-points="([^"]*)"', chart)

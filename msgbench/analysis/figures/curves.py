@@ -352,9 +352,6 @@ def thin(stats: pd.DataFrame, most: int = MOST_POINTS) -> tuple[pd.DataFrame, in
     return points.groupby(pd.RangeIndex(len(points)) // step).mean(), step
 
 
-# ---- one run alone
-
-
 def curves_plot(name: str, title: str, curves: Sequence[Curve], longest: int) -> Plot:
     """The scores of one run of `longest` images: a panel a curve, each with its levels."""
     label, factor = images_axis(longest)

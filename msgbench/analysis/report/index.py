@@ -225,9 +225,6 @@ def _statement(tables: Iterable[Table], tier: Tier) -> str:
     return scale.statement(tier, tuple(dict.fromkeys(departures)))
 
 
-# ---- the first screen
-
-
 def _facts(
     collection: Collection, origins: list[Mapping[str, Any]], site: Site
 ) -> tuple[Fact, ...]:
@@ -355,9 +352,6 @@ def _spread(table: Table) -> Iterator[str]:
 def _verdicts(tables: Iterable[Table]) -> tuple[tuple[str, int], ...]:
     kinds = Counter(row.verdict.kind for table in tables for row in table.rows)
     return tuple(kinds.items())
-
-
-# ---- tables, runs, datasets
 
 
 def _table(table: Table, collection: Collection, site: Site) -> PageTable:
@@ -510,9 +504,6 @@ def _dataset(dataset: Dataset, site: Site) -> DatasetLine:
         images=f"{manifest.count:,} of {side} x {side} px" if manifest else "",
         reason=dataset.reason or "",
     )
-
-
-# ---- where it comes from
 
 
 def records_of(collection: Collection) -> Iterator[Record]:

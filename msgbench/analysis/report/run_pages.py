@@ -312,9 +312,6 @@ def _record_line(record: Record, folder: Path) -> RecordLine:
     )
 
 
-# ---- curves and grids
-
-
 def _charts(run: Run, dataset: Dataset, folder: Path) -> Iterator[PageChart]:
     spec = run.plan.spec
     total = spec.schedule.total_nimg
@@ -380,9 +377,6 @@ def _grids(run: Run, site: Site, page: Path) -> PageGrid:
             cells.append(GridCell(picture, href(grid.path, page.parent), alt))
         rows.append((f"{size} px", tuple(cells)))
     return PageGrid(tuple(f"{nimg:,}" for nimg in lengths), tuple(rows))
-
-
-# ---- what it was, where it ran, what it cost
 
 
 def _spec(run: Run) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:

@@ -93,9 +93,6 @@ def _lattice_weights(side: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
     return cell.astype(np.intp), smooth(place - cell)
 
 
-# ------------------------------------------------------------------ signed distances of shapes
-
-
 def disc(u: np.ndarray, v: np.ndarray, radius: float) -> np.ndarray:
     return np.sqrt(u * u + v * v) - radius
 
