@@ -207,6 +207,9 @@ def sample(
     from msgbench.layout import SAMPLES_JSON
 
     log_to(log)
+    for place in places:
+        if not place.exists():
+            raise ConfigError(f"{place}: no such snapshot")
     if each:
         _sample_each(places, sets, at, out, known_device(device))
         return

@@ -282,6 +282,7 @@ def test_two_generators_stand_beside_each_other_on_the_same_latents(tmp_path: Pa
             "--out: '{small}/m.json' lies below {small}, which is a file",
         ),
         (["{out}", "--out", "{out}.json"], "{out}: no such snapshot"),
+        (["{out}"], "{out}: no such snapshot"),
         (
             ["{progan}", "{small}", "--set", "beside", "--out", "{out}.json"],
             "{small}: has resolution 16, {progan} has 32; they cannot stand beside each other",
