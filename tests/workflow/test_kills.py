@@ -261,13 +261,25 @@ def test_jobs_of_the_local_launcher_outlive_the_workflow_and_are_found_again(
     expected, _ = uninterrupted
     workflow = Workflow(disturbed, "--config", "launcher=local")
     assert wait_for(lambda: bool(trainings_in(disturbed.folder)), workflow)
-    workflow.process.kill()
-    kill(running(disturbed.folder, "launch"))
-    workflow.end()
-    jobs = records_of_jobs(disturbed)
-    assert jobs
-    again = Workflow(disturbed, "--config", "launcher=local")
-    assert wait_for(lambda: "is running; waiting for it" in again.said.read_text(), again)
+    # Held, so that they cannot be done before the workflow is there again.
+    held = trainings_in(disturbed.folder)
+    assert held
+    for training in held:
+        training.suspend()
+    try:
+        workflow.process.kill()
+        kill(running(disturbed.folder, "launch"))
+        workflow.end()
+        jobs = records_of_jobs(disturbed)
+        assert jobs
+        again = Workflow(disturbed, "--config", "launcher=local")
+        found_again = wait_for(
+            lambda: "is running; waiting for it" in again.said.read_text(), again
+        )
+    finally:
+        for training in held:
+            training.resume()
+    assert found_again, again.said.read_text()[-3000:]
     assert again.end() == 0, again.said.read_text()[-3000:]
     assert jobs.items() <= records_of_jobs(disturbed).items()
     assert_same(disturbed, expected)
