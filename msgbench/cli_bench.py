@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -22,8 +22,6 @@ from msgbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from msgbench.bench.record import Measured
-
-KINDS = ("training", "processes", "feed", "precision", "metrics", "results")
 
 
 def bench(
@@ -73,12 +71,13 @@ def bench(
     log: LogOption = None,
 ) -> None:
     """Time training steps beside a plain eager float32 one; or what else the first argument names."""
-    from msgbench.bench.record import require_folder
+    from msgbench.bench.record import Kind, require_folder
     from msgbench.console import log_to
 
     log_to(log)
-    if what not in KINDS:
-        raise ConfigError(f"bench: {what!r} is not allowed; allowed: {', '.join(KINDS)}")
+    kinds = get_args(Kind)
+    if what not in kinds:
+        raise ConfigError(f"bench: {what!r} is not allowed; allowed: {', '.join(kinds)}")
     require_folder(out)
     known_threads(threads)
     on = known_device(device)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,11 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from msgbench.device import use_tf32
+from msgbench.training.rounded import FACTORS
 
-# Kernels that count as arithmetic; what they read and write is not counted as traffic.
-_PRODUCTS = frozenset({
-    "convolution", "convolution_backward", "mm", "addmm", "bmm", "baddbmm",
-})  # fmt: skip
 # What these write in place they do not read before.
 _OVERWRITING = frozenset({"copy_", "fill_", "zero_"})
 # Convolutions of the networks' middle: (channels, pixels of a side). The fastest one counts.
@@ -66,7 +64,7 @@ def measure_ceilings(device: torch.device, precision: str, batch: int) -> Ceilin
         w = torch.randn(width, width, 3, 3, device=device, dtype=dtype)
         x, w = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (x, w))
         flop = 2 * 9 * width**2 * side**2 * batch
-        rates.append(flop / _best(lambda x=x, w=w: F.conv2d(x, w, padding=1), device))  # type: ignore[misc]
+        rates.append(flop / _best(partial(F.conv2d, x, w, padding=1), device))
     source = torch.zeros(_COPIED_BYTES[device.type], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     copied = _best(lambda: target.copy_(source), device)
@@ -105,7 +103,7 @@ class _Counter(TorchDispatchMode):
         if _is_view(func):
             return out
         self.kernels += 1
-        if func.overloadpacket.__name__ not in _PRODUCTS:
+        if func.overloadpacket.__name__ not in FACTORS:  # products count as arithmetic
             self.traffic_bytes += _traffic(func, args, kwargs or {}, out)
         return out
 

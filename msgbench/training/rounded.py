@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# Which arguments of an operation are factors; biases are added, and addends of a product stay as they are.
-_FACTORS = {
+# Convolutions and matrix products as autograd runs them, and which of their arguments are factors; biases are added,
+# and addends of a product stay as they are.
+FACTORS = {
     "convolution": (0, 1),
     "convolution_backward": (0, 1, 2),
     "mm": (0, 1),
@@ -38,7 +39,7 @@ class Tf32Products(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        factors = _FACTORS.get(func.overloadpacket.__name__, ())
+        factors = FACTORS.get(func.overloadpacket.__name__, ())
         rounded = [
             rounded_to_tf32(value)
             if index in factors and isinstance(value, Tensor) and value.dtype == torch.float32
