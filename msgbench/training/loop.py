@@ -133,6 +133,7 @@ class _Training:
         if self.spec.compile != "none":
             self._compile()
         self.cur_nimg: int = state.get("cur_nimg", 0)
+        self._found_finite = self.cur_nimg
         # Of a growing training: the phase, and what the optimizers' moments belong to.
         self.phase = self.schedule.at(self.cur_nimg)
         level = state.get("level")
@@ -239,7 +240,7 @@ class _Training:
                 self.unread.add(self.cur_nimg, reports)
                 self.cur_nimg += batch_size
                 if epoch_begun(self.cur_nimg, batch_size, epoch_nimg) is not None:
-                    self._read()
+                    self._require_finite()
                 if observer is not None:
                     observer.after_step(self.cur_nimg, batch_size, self._fixed_images)
                 self._report()
@@ -266,6 +267,7 @@ class _Training:
         return both_steps(self.nets, reals, self.run, self.cur_nimg, beside, self.share)
 
     def _grids(self) -> None:
+        self._require_finite()
         if self.world.is_first:
             write_grids(self.run_dir, self.run, self.nets.G_ema, self.cur_nimg)
 
@@ -330,6 +332,13 @@ class _Training:
         for stats in self.unread.read():
             self.stats.add(stats)
 
+    def _require_finite(self) -> None:
+        """Before anything of the networks is written: TrainingError when they or a loss so far are not finite."""
+        self._read()
+        if self.cur_nimg != self._found_finite:
+            self.nets.require_finite(self.run.run_id, self.cur_nimg)
+            self._found_finite = self.cur_nimg
+
     def _report(self) -> None:
         due = self._due(self.spec.stats_kimg) or self.cur_nimg >= self.schedule.total_nimg
         if due or self.unread.is_full:
@@ -359,7 +368,7 @@ class _Training:
         return fraction
 
     def _snapshot(self) -> None:
-        self._read()
+        self._require_finite()
         if not self.world.is_first:
             return
         meta = SnapshotMeta(
@@ -385,7 +394,7 @@ class _Training:
         return None if math.isnan(total) else round(total, 3)
 
     def _save_state(self, ended: str | None = None) -> None:
-        self._read()
+        self._require_finite()
         self.nets.require_equal(self.world)
         self.share.agree()
         self.ledger.note(self.cur_nimg, ended, self._energy())

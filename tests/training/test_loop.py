@@ -473,6 +473,40 @@ def test_a_snapshot_is_not_taken_of_what_is_not_finite(
     ]
 
 
+@pytest.mark.parametrize(("part", "nimg"), [("G", 24), ("D", 24), ("G", 48), ("opt_G", 24)])
+def test_nothing_is_saved_of_a_step_that_only_the_next_loss_would_tell_of(
+    make_run: MakeRun, store_dir: Path, monkeypatch: pytest.MonkeyPatch, part: str, nimg: int
+) -> None:
+    """Gradients overflow where losses do not; at 48 images there is no next loss, and no training may end well."""
+    original = loop.both_steps
+
+    def overflowing(nets: Networks, reals: Any, run: RunSpec, cur_nimg: int, *more: Any) -> Any:
+        reports = original(nets, reals, run, cur_nimg, *more)
+        if cur_nimg + 4 == nimg:
+            moments = nets.opt_G.state[next(nets.G.parameters())]
+            poisoned = (
+                moments["exp_avg_sq"] if part == "opt_G" else getattr(nets, part).state_dict()
+            )
+            last = poisoned if part == "opt_G" else list(poisoned.values())[-1]
+            last.fill_(float("inf"))
+        return reports
+
+    run_dir, whole = make_run("a"), make_run("whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "both_steps", overflowing)
+        with pytest.raises(
+            TrainingError,
+            match=rf": {part}\.\S+ is not finite at {nimg / 1000:g} kimg, after a step whose losses were; nothing",
+        ):
+            train(run_dir, store_dir, "cpu")
+    saved = sorted(path.name for path in (run_dir / "states").glob("*.pt"))
+    assert saved[-1] == f"training-state-{nimg - 8:010}.pt"
+    assert not list(run_dir.rglob(f"*{nimg:010}*"))
+    train(run_dir, store_dir, "cpu")
+    train(whole, store_dir, "cpu")
+    assert results_of(run_dir) == results_of(whole)
+
+
 def test_a_generator_loss_that_is_not_finite_is_named(make_run: MakeRun, store_dir: Path) -> None:
     from msgbench.training.steps import generator_step
 

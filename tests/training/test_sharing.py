@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -259,6 +260,84 @@ def test_a_killed_process_ends_the_training_soon_and_is_named_once(
     expected = f"the training lost a process and ends: {name} has died or does not answer; started again, it goes on"
     assert expected in said[0]
     assert said[1] == ""
+
+
+# What becomes NaN, in rank 1 alone and in the step that ends at 48 images, where a state is due.
+NOT_FINITE_IN_ONE = """
+import os, sys
+from msgbench.cli import main
+from msgbench.training import loop, steps
+
+what = sys.argv.pop(1)
+original, gradients, spoiled = loop.both_steps, steps.gradients, []
+
+def both_steps(nets, reals, run, cur_nimg, *more):
+    if cur_nimg + 16 == 48:
+        spoiled.append(nets.G)
+        if what == "loss":
+            reals[-1].fill_(float("nan"))
+    reports = original(nets, reals, run, cur_nimg, *more)
+    if spoiled and what == "parameter":
+        next(nets.G.parameters()).data.fill_(float("nan"))
+    return reports
+
+def overflowing(network):
+    found = gradients(network)
+    if network in spoiled and what == "gradient":
+        found[-1].fill_(float("nan"))
+    return found
+
+if os.environ["RANK"] == "1":
+    loop.both_steps, steps.gradients = both_steps, overflowing
+main()
+"""
+
+
+SIXTEEN_AT_A_TIME = {"batch_size": 16, "total_kimg": 0.064, "state_kimg": 0.016}
+
+
+def said_of_what_is_not_finite(what: str, run_dir: Path, store_dir: Path) -> str:
+    """The one sentence of two processes when `what` becomes NaN in one of them; nothing is saved of that."""
+    program = [sys.executable, "-c", NOT_FINITE_IN_ONE, what, *command(run_dir, store_dir)[3:]]
+    with processes(program) as started:
+        err = [process.communicate(timeout=120)[1] for process in started]
+        assert [process.returncode for process in started] == [TrainingError.exit_code] * 2, err
+    (told,) = [line for line in "".join(err).splitlines() if line.startswith("msgbench: error")]
+    assert "Traceback" not in "".join(err)
+    saved = sorted(path.name for path in (run_dir / "states").glob("*.pt"))
+    assert saved == ["training-state-0000000016.pt", "training-state-0000000032.pt"]
+    return told
+
+
+def test_what_only_one_process_finds_is_said_by_one_with_its_name(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    """The others meet no error of their own: their operations end because the connections of that one do."""
+    run_dir = make_run("a", **SIXTEEN_AT_A_TIME)
+    assert re.search(
+        r"the training lost a process and ends: rank 1 \(process \d+ on \S+\) ended: \S+: G\.\S+ is not finite at "
+        r"0\.048 kimg, after a step whose losses were; .*started again, it goes on from its last training state$",
+        said_of_what_is_not_finite("parameter", run_dir, store_dir),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("loss", r": the discriminator loss is not finite at 0\.032 kimg"),
+        ("gradient", r": G\.\S+ is not finite at 0\.048 kimg, after a step whose losses were"),
+    ],
+)
+def test_a_training_that_was_not_finite_in_one_process_goes_on_as_if_nothing_had_been(
+    make_run: MakeRun, store_dir: Path, what: str, said: str
+) -> None:
+    broken, whole = (make_run(name, **SIXTEEN_AT_A_TIME) for name in ("broken", "whole"))
+    assert re.search(said, said_of_what_is_not_finite(what, broken, store_dir))
+    assert not list(broken.rglob("*0000000048*"))
+    for run_dir in (broken, whole):
+        assert [p.returncode for p in finished(command(run_dir, store_dir))] == [0, 0]
+    assert results_of(whole) == results_of(broken)
 
 
 def test_an_error_that_all_processes_meet_is_said_once(make_run: MakeRun, store_dir: Path) -> None:
