@@ -138,6 +138,11 @@ def link(text: str, path: Path, folder: Path) -> Link:
     return Link(text, href(path, folder))
 
 
+def link_if_there(text: str, path: Path, folder: Path) -> Link:
+    """A link as `link` makes it where there is such a file, else `text` alone."""
+    return link(text, path, folder) if path.is_file() else Link(text)
+
+
 def files(named: Iterable[tuple[str, Path]], folder: Path) -> tuple[Link, ...]:
     """Links to those of the files that exist."""
     return tuple(link(text, path, folder) for text, path in named if path.is_file())
