@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from msgbench.analysis.collect import Collection
+from msgbench.analysis.collected import Collection
 from msgbench.analysis.report.claims import PageClaim
 from msgbench.analysis.report.figure_files import PageFigure
 from msgbench.analysis.report.index import all_datasets, protocols_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from msgbench.analysis import fid_protocol
-from msgbench.analysis.collect import Collection
+from msgbench.analysis.collected import Collection
 from msgbench.analysis.figures import series_labels
 from msgbench.analysis.tables import Table, number
 

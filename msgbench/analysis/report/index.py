@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from msgbench.analysis import figures_of_all, scale
-from msgbench.analysis.collect import Collection, Dataset, Missing
+from msgbench.analysis.collected import Collection, Dataset, Missing
 from msgbench.analysis.commands import changes_of, step_command, workflow_command
 from msgbench.analysis.report.claims import PageClaim, counted_verdicts
 from msgbench.analysis.report.figure_files import PageFigure, figures_in

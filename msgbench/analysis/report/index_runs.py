@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from msgbench.analysis.collect import Collection, Dataset, Run
+from msgbench.analysis.collected import Collection, Dataset, Run
 from msgbench.analysis.report.parts import Link, Site
 from msgbench.analysis.report.pictures import Thumbnail, preview
 from msgbench.layout import short

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from msgbench.analysis import scale
-from msgbench.analysis.collect import Collection
+from msgbench.analysis.collected import Collection
 from msgbench.analysis.estimates import mean
 from msgbench.analysis.figures import series_labels
 from msgbench.analysis.report.charts import Chart, Series, line_chart

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from msgbench.analysis.collect import Collection, Dataset, Record, Run
+from msgbench.analysis.collected import Collection, Dataset, Run
 from msgbench.analysis.report.parts import Fact, Site, commits, distinct
+from msgbench.analysis.score_records import Record
 from msgbench.data.manifest import PREPARE_JSON
 from msgbench.records import read_json
 from msgbench.units import format_duration

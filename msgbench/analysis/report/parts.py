@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from msgbench.analysis.collect import Collection, Dataset, OtherRun, Record, Run
+from msgbench.analysis.collected import Collection, Dataset, OtherRun, Run
+from msgbench.analysis.score_records import Record
 from msgbench.analysis.tables import number, relative
 from msgbench.layout import short
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from msgbench.analysis.collect import Dataset, Run
+from msgbench.analysis.collected import Dataset, Run
 from msgbench.analysis.figures import LOSSES, curve_of, main_protocols, thin
 from msgbench.analysis.report.charts import Chart, Series, line_chart
 from msgbench.analysis.report.parts import Link, link_if_there

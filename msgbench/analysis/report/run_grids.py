@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgbench.analysis.collect import Run
+from msgbench.analysis.collected import Run
 from msgbench.analysis.report.parts import Site, href
 from msgbench.analysis.report.pictures import Thumbnail, moments, thumbnail_file
 

@@ -7,16 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgbench.analysis.collect import Run
+from msgbench.analysis.collected import Run
 from msgbench.analysis.report.parts import Link, link
 from msgbench.layout import LOGS
 
 LOG_LINES = 30
-
-
 _LOG_BYTES = 1 << 15
-
-
 _ERROR = "msgbench: error: "
 
 

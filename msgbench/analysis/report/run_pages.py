@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msgbench.analysis import scale
-from msgbench.analysis.collect import Collection, Dataset, OtherRun, Run
+from msgbench.analysis.collected import Collection, Dataset, OtherRun, Run
 from msgbench.analysis.commands import (
     PATH_PLACEHOLDER,
     changes_of,

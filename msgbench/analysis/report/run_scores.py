@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgbench.analysis.collect import Dataset, Record, Run
+from msgbench.analysis.collected import Dataset, Run
 from msgbench.analysis.estimates import pick
 from msgbench.analysis.report.parts import Link, Site, anchor, link
+from msgbench.analysis.score_records import Record
 from msgbench.analysis.tables import number
 from msgbench.protocols import Protocol, get_protocol
 
