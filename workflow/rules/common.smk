@@ -71,7 +71,12 @@ os.environ.update(PATH=os.pathsep.join(programs))
 # Two live bars of two jobs on one terminal would overwrite each other.
 os.environ.update(MSGBENCH_PROGRESS="plain")
 if workflow.is_main_process:
-    claim(Path(), lambda text: print(text, file=sys.stderr))
+    if not claim(Path(), lambda text: print(text, file=sys.stderr)):
+        print(
+            "another Snakemake is running in this folder; if both would make the same files, this one is refused with a "
+            "LockException: wait for the other (`msgbench status`) and start again, and unlock nothing",
+            file=sys.stderr,
+        )
 
 
 # Names.
@@ -263,7 +268,7 @@ def announce_dry_run(errors):
     if workflow.dryrun and workflow.dag is not None and not errors.any:
         print(announcement(workload()), file=sys.stderr)
         tell_what_is_left_out()
-        for sentence in unshared_trainings():
+        for sentence in refused_jobs():
             print(f"would be refused: {sentence}", file=sys.stderr)
 
 
