@@ -33,7 +33,7 @@ from msgbench.device import (
 )
 from msgbench.energy import EnergyMeter
 from msgbench.errors import StoppedBySignal, TrainingError
-from msgbench.layout import GRIDS, SNAPSHOTS, STATES, TRAIN_JSON, snapshot_file
+from msgbench.layout import GRIDS, OBSERVED, SNAPSHOTS, STATES, TRAIN_JSON, snapshot_file
 from msgbench.locks import FolderLock
 from msgbench.models.arithmetic import STEP_FLOP, run_flops
 from msgbench.records import provenance, read_json, remove_temporaries, sha256_file, write_json
@@ -96,8 +96,8 @@ def _alone_in(run_dir: Path, world: World) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if world.is_first:
             stack.enter_context(FolderLock(run_dir, "train", wait=True, say=say))
-            for folder in (run_dir, *(run_dir / name for name in (STATES, SNAPSHOTS, GRIDS))):
-                remove_temporaries(folder)
+            for name in ("", STATES, SNAPSHOTS, GRIDS, OBSERVED):
+                remove_temporaries(run_dir / name)
         world.wait_for_first()
         yield
 

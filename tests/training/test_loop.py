@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.metadata
 import json
@@ -287,6 +288,81 @@ def test_killed_at_random_points_the_bits_are_those_of_an_uninterrupted_run(
     attempts = json.loads((killed / "train.json").read_bytes())["attempts"]
     assert [a["ended"] for a in attempts].count("killed") >= 2
     assert not list(killed.rglob(".*.tmp"))
+
+
+# What is written in a training of 48 images, each at a moment when a signal or a kill is to come.
+WRITTEN = (
+    "training-state-0000000024.pt",
+    "training-state-0000000024.json",
+    "snapshot-0000000032.safetensors",
+    "grid-0000000032-0008px.png",
+    "observed-0000000044.safetensors",
+    "train.json",
+)
+
+
+@pytest.mark.parametrize("file", WRITTEN)
+def test_a_signal_during_the_write_of_a_file_loses_nothing(
+    make_run: MakeRun, store_dir: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """The file is whole, and the training stops or is done; then it goes on to the same bits."""
+    whole, stopped = make_run("whole"), make_run("stopped")
+    train(whole, store_dir, "cpu")
+    replace = os.replace
+
+    def signalled(source: Path, target: Path) -> None:
+        if Path(target).name == file:
+            os.kill(os.getpid(), signal.SIGTERM)
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", signalled)
+        # After the last step there is nothing to stop.
+        stops = file != "train.json"
+        with pytest.raises(StoppedBySignal) if stops else contextlib.nullcontext():
+            train(stopped, store_dir, "cpu")
+    assert list(stopped.rglob(file))
+    train(stopped, store_dir, "cpu")
+    assert results_of(whole) == results_of(stopped)
+    assert not list(stopped.rglob(".*.tmp"))
+
+
+# A training that is killed when all bytes of a file are written, and it is not yet in its place.
+KILLED_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from msgbench.cli import main
+
+file, replace = sys.argv.pop(1), os.replace
+
+def killed(source, target):
+    if Path(target).name == file:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+
+os.replace = killed
+main()
+"""
+
+
+@pytest.mark.slow
+def test_killed_during_the_write_of_every_kind_of_file_no_half_of_one_is_taken_or_stays(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    whole, killed = make_run("whole"), make_run("killed")
+    train(whole, store_dir, "cpu")
+    for file in WRITTEN:
+        program = [sys.executable, "-c", KILLED_WRITING, file, *command(killed, store_dir)[3:]]
+        done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert not list(killed.rglob(file))
+        (left,) = killed.rglob(".*.tmp")
+        assert left.name.startswith(f".{file}.")
+    train(killed, store_dir, "cpu")
+    assert results_of(whole) == results_of(killed)
+    assert not list(killed.rglob(".*.tmp"))
+    attempts = json.loads((killed / "train.json").read_bytes())["attempts"]
+    assert attempts[-1]["ended"] == "finished"
 
 
 def test_a_corrupt_newest_state_falls_back_to_the_one_before_and_says_so(
