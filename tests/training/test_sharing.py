@@ -23,8 +23,10 @@ import torch.distributed as dist
 from msgbench.config.split import check_processes, legal_processes
 from msgbench.errors import ConfigError, TrainingError
 from msgbench.models.layers import MinibatchStdDev
+from msgbench.records import write_json
 from msgbench.training import heartbeat
 from msgbench.training.heartbeat import Heartbeat
+from msgbench.training.loop import train
 from msgbench.training.networks import Networks
 from msgbench.training.share import ALL, Share
 from msgbench.training.world import World
@@ -32,6 +34,7 @@ from msgbench.training.world import World
 from . import ranks
 from .conftest import MakeRun, results_of, tiny_run
 from .test_growing import GROWING, LENGTHS
+from .test_growing import METHODS as GROWING_METHODS
 from .test_loop import command, wait_for
 from .test_methods import run_of
 
@@ -462,8 +465,64 @@ def test_shared_trainings_are_the_same_however_often_they_were_interrupted(
     assert "was trained by 2 and goes on with 1 processes" in alone.stderr
 
 
-def finished(argv: Sequence[str]) -> list[subprocess.Popen[str]]:
-    with processes(argv) as started:
+# Rank 2 is told to stop in the middle of the fade from 4 to 8 pixels.
+STOPPED_IN_A_FADE = """
+import os, signal
+from msgbench.cli import main
+from msgbench.training import loop
+
+original = loop.both_steps
+
+def both_steps(nets, reals, run, cur_nimg, *more):
+    if cur_nimg == 84 and os.environ["RANK"] == "2":
+        os.kill(os.getpid(), signal.SIGUSR2)
+    return original(nets, reals, run, cur_nimg, *more)
+
+loop.both_steps = both_steps
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["progan", "stylegan"])
+def test_a_growing_training_is_shared_by_three_and_goes_on_in_the_middle_of_a_fade(
+    name: str, store_dir: Path, tmp_path: Path
+) -> None:
+    """Batches of 24 images and then of 12, whose groups of 4 two processes could not share."""
+    method = {
+        **GROWING_METHODS[name],
+        "growing": {
+            **GROWING_METHODS[name]["growing"],
+            **{"stable_kimg": 0.048, "fade_kimg": 0.072, "batch_sizes": {4: 24, 8: 12}},
+        },
+        "training": {
+            **{"total_kimg": 0.192, "snapshot_kimg": 0.048, "state_kimg": 0.024},
+            **{"stats_kimg": 0.072, "batch_size": 12},
+        },
+    }
+    run = run_of(method)
+    assert legal_processes(run.spec) == (1, 3)
+    assert run.spec.schedule.at(96).fade == pytest.approx(1 / 3)
+    alone, whole, halves = (tmp_path / name for name in ("alone", "whole", "halves"))
+    for folder in (alone, whole, halves):
+        write_json(folder / "spec.json", run.to_json())
+    assert [p.returncode for p in finished(command(whole, store_dir), 3)] == [0] * 3
+    stopped = [sys.executable, "-c", STOPPED_IN_A_FADE, *command(halves, store_dir)[3:]]
+    assert [p.returncode for p in finished(stopped, 3)] == [140] * 3
+    assert [p.returncode for p in finished(command(halves, store_dir), 3)] == [0] * 3
+    attempts = json.loads((halves / "train.json").read_bytes())["attempts"]
+    assert [(a["end_nimg"], a["processes"]) for a in attempts] == [(96, 3), (192, 3)]
+    assert results_of(whole) == results_of(halves)
+    # One process trains the same: float32 sums in another order, a few steps later.
+    train(alone, store_dir, "cpu")
+    lines = zip(results_of(whole)["stats"], results_of(alone)["stats"], strict=True)
+    for mine, others in lines:
+        assert mine == pytest.approx(others, rel=1e-3, abs=1e-5)
+
+
+def finished(argv: Sequence[str], count: int = 2) -> list[subprocess.Popen[str]]:
+    """`argv` as so many processes, when all have ended."""
+    with processes(argv, count) as started:
         for process in started:
             process.communicate(timeout=120)
     return started
