@@ -313,7 +313,7 @@ def test_cancel_leaves_a_process_that_only_has_the_number(make_tree: Any) -> Non
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_tree: Any) -> Path:
     """Programs that answer as Slurm does, about one running job of the first run; the folder notes what is asked."""
-    from msgbench.launch.slurm import job_name
+    from msgbench.launch.slurm_jobs import job_name
 
     programs = tmp_path / "bin"
     programs.mkdir()
