@@ -83,11 +83,9 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
     document, overlay = _read_document(raw)
     _check_protocols(document)
     layers = overlay.model_dump(mode="json")
-    _known(f"tiers.{document.tier}.datasets", layers["datasets"], document.datasets)
-    _known(f"tiers.{document.tier}.methods", layers["methods"], document.methods)
-    _known(f"tiers.{document.tier}.experiments", layers["experiments"], document.experiments)
-    _known(f"tiers.{document.tier}.tables", layers["tables"], document.tables)
-    _known(f"tiers.{document.tier}.figures", layers["figures"], document.figures)
+    for part in ("datasets", "methods", "experiments", "tables", "figures"):
+        _known(f"tiers.{document.tier}.{part}", layers[part], getattr(document, part))
+    _check_table_names(document)
     datasets = {
         name: _dataset(name, merge(entry, layers["datasets"].get(name, {})))
         for name, entry in document.datasets.items()
@@ -96,16 +94,6 @@ def resolve(raw: Mapping[str, Any]) -> Benchmark:
         name: _experiment(name, document, layers, datasets) for name in document.experiments
     }
     published = _published(document)
-    for name in LAYER_TABLES:
-        if name in document.tables:
-            raise ConfigError(
-                f"tables.{name}: is made from the networks by itself; give this table another name"
-            )
-    for name in OWN_TABLES:
-        if name in document.tables:
-            raise ConfigError(
-                f"tables.{name}: is the name of a table that is made by itself; give this table another name"
-            )
     tables = {
         name: _table(name, merge(entry, layers["tables"].get(name, {})), datasets, experiments)
         for name, entry in document.tables.items()
@@ -150,6 +138,20 @@ def _published(document: Document) -> dict[str, ExperimentSpec]:
         except (ConfigError, KeyError):
             continue
     return found
+
+
+def _check_table_names(document: Document) -> None:
+    """No table of the config has the name of one that is made without it."""
+    for name in LAYER_TABLES:
+        if name in document.tables:
+            raise ConfigError(
+                f"tables.{name}: is made from the networks by itself; give this table another name"
+            )
+    for name in OWN_TABLES:
+        if name in document.tables:
+            raise ConfigError(
+                f"tables.{name}: is the name of a table that is made by itself; give this table another name"
+            )
 
 
 def _check_protocols(document: Document) -> None:

@@ -156,9 +156,6 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-# -- jobs ------------------------------------------------------------------------------------------------
-
-
 def _read_record(order: Order) -> JobRecord | None:
     """The record of the folder; a broken one is like none where Slurm can be asked for the job by its name."""
     folder = Path(order.title)
