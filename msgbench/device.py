@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import resource
 
@@ -82,6 +83,31 @@ def use_tf32(on: bool) -> None:
     """Whether products of float32 numbers round to 10 bits from now on, where the GPU has that."""
     torch.backends.cuda.matmul.allow_tf32 = on
     torch.backends.cudnn.allow_tf32 = on
+
+
+def without_instructions(precision: str, device: torch.device) -> str:
+    """What happens where `device` has no instructions for `precision` (tf32 or bfloat16); "" where it has them."""
+    if precision == "tf32" and not _multiplies_tf32(device):
+        return f"{_named(device)} does not multiply in tf32: this is float32"
+    if precision == "bfloat16" and not _multiplies_bfloat16(device):
+        return f"{_named(device)} has no bfloat16 instructions: torch emulates them, slower than float32"
+    return ""
+
+
+def _named(device: torch.device) -> str:
+    return "this processor" if device.type == "cpu" else device_name(device)
+
+
+def _multiplies_tf32(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # torch knows these of x86 alone; nothing is claimed of others.
+    with_instructions = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return with_instructions or platform.machine() not in ("x86_64", "AMD64")
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgbench.analysis.collect import Collection, Record, read_measured
+from msgbench.analysis.collected import Collection
+from msgbench.analysis.score_records import Record, read_measured
 from msgbench.errors import ResultsError
 from msgbench.protocols import Protocol
 

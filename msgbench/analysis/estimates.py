@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
-from msgbench.analysis.collect import Record
+from msgbench.analysis.score_records import Record
 from msgbench.seeding import derive_seed
 
 

@@ -17,10 +17,12 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from msgbench.analysis import scale
-from msgbench.analysis.collect import Dataset, Grid, Record, Run, read_dataset, read_run
+from msgbench.analysis.collect import read_dataset, read_run
+from msgbench.analysis.collected import Dataset, Grid, Run
 from msgbench.analysis.figures import LOSSES, thin
 from msgbench.analysis.paper_rows import paper_row
 from msgbench.analysis.report.pictures import grid_images, moments, png_bytes
+from msgbench.analysis.score_records import Record
 from msgbench.config import Benchmark, Tier
 from msgbench.data.manifest import Manifest
 from msgbench.errors import ResultsError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgbench.analysis.collect import Dataset
+from msgbench.analysis.collected import Dataset
 from msgbench.config import (
     PUBLISHED_WITH,
     ExperimentSpec,

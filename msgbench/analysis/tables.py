@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msgbench.analysis import scale
-from msgbench.analysis.collect import Collection, Record, Run
+from msgbench.analysis.collected import Collection, Run
 from msgbench.analysis.elsewhere import beside_elsewhere, measured_elsewhere
 from msgbench.analysis.estimates import (
     Interval,
@@ -22,6 +22,7 @@ from msgbench.analysis.estimates import (
     pick,
     standard_deviation,
 )
+from msgbench.analysis.score_records import Record
 from msgbench.analysis.verdicts import Verdict, value_verdict
 from msgbench.config import TableRow, TableSpec
 from msgbench.config.sentences import nearest

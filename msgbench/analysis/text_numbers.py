@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from msgbench.analysis.collect import Collection
+from msgbench.analysis.collected import Collection
 from msgbench.analysis.estimates import mean
 from msgbench.analysis.table_forms import latex_of, lengths_shown, markdown_lines, seeds_shown
 from msgbench.analysis.tables import (

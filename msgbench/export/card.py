@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from msgbench.analysis import scale
-from msgbench.analysis.collect import Dataset, Record, Run
+from msgbench.analysis.collected import Dataset, Run
+from msgbench.analysis.score_records import Record
 from msgbench.analysis.tables import METRIC_NAMES, number
 from msgbench.config.published import PUBLISHED
 from msgbench.layout import short

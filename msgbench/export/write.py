@@ -9,7 +9,8 @@ from typing import Any
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from msgbench.analysis.collect import Run, read_dataset, read_run
+from msgbench.analysis.collect import read_dataset, read_run
+from msgbench.analysis.collected import Run
 from msgbench.analysis.estimates import pick
 from msgbench.analysis.figures import main_protocols
 from msgbench.config import Benchmark, RunSpec

@@ -24,7 +24,13 @@ from msgbench.config.split import check_processes
 from msgbench.console import Progress, say
 from msgbench.data.pyramid import growing_reals, real_pyramid
 from msgbench.data.store import Store
-from msgbench.device import choose_device, device_name, make_reproducible, peak_memory_mb
+from msgbench.device import (
+    choose_device,
+    device_name,
+    make_reproducible,
+    peak_memory_mb,
+    without_instructions,
+)
 from msgbench.energy import EnergyMeter
 from msgbench.errors import StoppedBySignal, TrainingError
 from msgbench.layout import GRIDS, SNAPSHOTS, STATES, TRAIN_JSON, snapshot_file
@@ -125,6 +131,8 @@ class _Training:
         self._room: int | None = None
         self._try_memory()
         make_reproducible(self.spec.num_threads, tf32=self.spec.precision == "tf32")
+        if missing := without_instructions(self.spec.precision, device):
+            self._say(f"training.precision {self.spec.precision}: {missing}")
         self.nets = Networks.build(run, device)
         if state:
             self.nets.load_state_dict(state["networks"])

@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
-from msgbench.analysis.collect import SCORE_COLUMNS, collect, read_grids, read_stats
+from msgbench.analysis.collect import collect, read_grids
+from msgbench.analysis.collected import SCORE_COLUMNS
+from msgbench.analysis.stats_lines import read_stats
 from msgbench.errors import ConfigError, MsgbenchError, ResultsError
 from msgbench.layout import (
     EVALUATE_JSON,

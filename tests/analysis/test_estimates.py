@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msgbench.analysis.collect import Record
 from msgbench.analysis.estimates import (
     COVERAGE,
     generator,
@@ -18,6 +17,7 @@ from msgbench.analysis.estimates import (
     probability_of_less,
     standard_deviation,
 )
+from msgbench.analysis.score_records import Record
 
 
 def records(direction, *points):

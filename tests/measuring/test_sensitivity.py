@@ -161,11 +161,6 @@ def test_pages_and_threads_that_cannot_be_are_refused(tmp_path: Path) -> None:
         done = CliRunner().invoke(app, [*words, *more])
         assert isinstance(done.exception, ConfigError)
         assert str(done.exception) == sentence
-    done = CliRunner().invoke(app, ["bench", "metrics", "--threads", "0"])
-    assert isinstance(done.exception, ConfigError)
-    assert (
-        str(done.exception) == "--threads: 0 is not allowed; allowed: a whole number of at least 1"
-    )
 
 
 def test_stores_and_pages_that_do_not_do(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msgbench.analysis.collect import Grid
+from msgbench.analysis.collected import Grid
 from msgbench.analysis.report.pictures import (
     GAP,
     TILE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -77,6 +78,39 @@ def running(folder: Path, wanted: str, without: tuple[str, ...] = ("-c",)) -> li
 def trainings_in(folder: Path) -> list[psutil.Process]:
     """The trainings themselves, without what launched them."""
     return running(folder, "train", without=("-c", "launch"))
+
+
+@contextlib.contextmanager
+def held(project: Project) -> Iterator[list[psutil.Process]]:
+    """The trainings that run now stand still in the block; yields those whose run is not done."""
+    stopped = []
+    for training in trainings_in(project.folder):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            training.suspend()
+            stopped.append(training)
+    try:
+        yield [
+            one for one in stopped if stands_still(one) and not (run_of(one) / TRAIN_JSON).exists()
+        ]
+    finally:
+        for training in stopped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                training.resume()
+
+
+def stands_still(process: psutil.Process) -> bool:
+    """Waits until the process has taken its SIGSTOP; False when its end was quicker."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while (status := process.status()) != psutil.STATUS_ZOMBIE:
+            if status == psutil.STATUS_STOPPED:
+                return True
+            time.sleep(0.01)
+    return False
+
+
+def run_of(training: psutil.Process) -> Path:
+    words = training.cmdline()
+    return Path(training.cwd()) / words[words.index("train") + 1]
 
 
 def kill(processes: list[psutil.Process]) -> None:
@@ -203,13 +237,15 @@ def test_kill_9_of_snakemake_alone_leaves_orphans_that_are_waited_for(
     time.sleep(chance.uniform(0, 5))
     workflow.process.kill()
     workflow.end()
-    orphans = trainings_in(disturbed.folder)
-    again = Workflow(disturbed)
+    with held(disturbed) as orphans:
+        again = Workflow(disturbed)
+        waited = not orphans or wait_for(
+            lambda: "is already running" in again.said.read_text(), again
+        )
+    assert waited, again.said.read_text()[-3000:]
     assert again.end() == 0, again.said.read_text()[-3000:]
     said = again.said.read_text()
     assert "a killed Snakemake had left its lock here; it is removed, the work goes on" in said
-    if orphans:
-        assert "is already running" in said
     assert_same(disturbed, expected)
     for name in disturbed.benchmark.table_experiments():
         lines = (disturbed.run_dir(name) / STATS_JSONL).read_text().splitlines()
@@ -227,8 +263,8 @@ def test_kill_9_of_the_trainings_fails_their_jobs_and_the_same_command_goes_on(
         if not wait_for(lambda: bool(trainings_in(disturbed.folder)), workflow):
             break
         time.sleep(chance.uniform(0, 6))
-        victims = trainings_in(disturbed.folder)
-        kill(victims)
+        with held(disturbed) as victims:
+            kill(victims)
         killed += len(victims)
         code = workflow.end()
         assert (code != 0) == bool(victims)
@@ -248,7 +284,8 @@ def test_ctrl_c_saves_stops_and_the_same_command_goes_on(
     time.sleep(chance.uniform(0, 2))
     os.killpg(workflow.process.pid, signal.SIGINT)
     assert workflow.end() == 1
-    assert processes_in(disturbed.folder) == []
+    _, alive = psutil.wait_procs(processes_in(disturbed.folder), timeout=60)
+    assert alive == []
     workflow = Workflow(disturbed)
     assert workflow.end() == 0, workflow.said.read_text()[-3000:]
     assert_same(disturbed, expected)
@@ -261,12 +298,8 @@ def test_jobs_of_the_local_launcher_outlive_the_workflow_and_are_found_again(
     expected, _ = uninterrupted
     workflow = Workflow(disturbed, "--config", "launcher=local")
     assert wait_for(lambda: bool(trainings_in(disturbed.folder)), workflow)
-    # Held, so that they cannot be done before the workflow is there again.
-    held = trainings_in(disturbed.folder)
-    assert held
-    for training in held:
-        training.suspend()
-    try:
+    with held(disturbed) as trainings:
+        assert trainings
         workflow.process.kill()
         kill(running(disturbed.folder, "launch"))
         workflow.end()
@@ -276,9 +309,6 @@ def test_jobs_of_the_local_launcher_outlive_the_workflow_and_are_found_again(
         found_again = wait_for(
             lambda: "is running; waiting for it" in again.said.read_text(), again
         )
-    finally:
-        for training in held:
-            training.resume()
     assert found_again, again.said.read_text()[-3000:]
     assert again.end() == 0, again.said.read_text()[-3000:]
     assert jobs.items() <= records_of_jobs(disturbed).items()

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import random
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from msgbench.layout import STATS_JSONL, TRAIN_JSON
+from msgbench.layout import STATES, STATS_JSONL, TRAIN_JSON, state_file
 
 from .conftest import Project, copy_workflow
-from .test_kills import Workflow, flat, kill, processes_in, trainings_in, wait_for
+from .test_kills import Workflow, flat, held, kill, processes_in, run_of, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -97,6 +95,37 @@ def trained(project: Project) -> dict[str, Any]:
     return found
 
 
+def finished(runs: set[Path]) -> set[Path]:
+    return {run for run in runs if (run / TRAIN_JSON).exists()}
+
+
+def midway(runs: set[Path], nimg: int) -> set[Path]:
+    """Those of `runs` that are not done and have a training state of at least `nimg` images."""
+    return {
+        run
+        for run in runs - finished(runs)
+        if any(str(state) >= str(run / state_file(nimg)) for state in (run / STATES).glob("*.pt"))
+    }
+
+
+def kill_midway(
+    project: Project, workflow: Workflow, runs: set[Path], done: int, nimg: int
+) -> set[Path]:
+    """Kill everything once `done` runs are trained and another has a state of `nimg`; the runs that it hit."""
+
+    def is_time() -> bool:
+        return len(finished(runs)) >= done and bool(midway(runs, nimg))
+
+    while wait_for(is_time, workflow):
+        with held(project) as trainings:
+            hit = midway(runs, nimg) & {run_of(training) for training in trainings}
+            if hit:  # else it was done in between
+                kill(processes_in(project.folder))
+                workflow.end()
+                return hit
+    return set()
+
+
 def test_every_method_goes_on_after_kills_on_another_number_of_cores(
     root: Path, tmp_path: Path
 ) -> None:
@@ -104,19 +133,16 @@ def test_every_method_goes_on_after_kills_on_another_number_of_cores(
     undisturbed = Workflow(calm, target="runs")
     assert undisturbed.end() == 0, undisturbed.said.read_text()[-3000:]
     expected = trained(calm)
-    chance = random.Random(5)
-    for cores in ("1", "2"):
+    runs = {killed.run_dir(name) for name in killed.benchmark.table_experiments()}
+    interrupted: set[Path] = set()
+    for cores, done, nimg in (("1", 0, 200), ("2", 2, 100)):
         workflow = Workflow(killed, "--cores", cores, target="runs")
-        if wait_for(lambda: bool(trainings_in(killed.folder)), workflow):
-            time.sleep(chance.uniform(4, 9))
-        kill(processes_in(killed.folder))
-        workflow.end()
+        hit = kill_midway(killed, workflow, runs, done, nimg)
+        assert hit, workflow.said.read_text()[-3000:]
+        interrupted |= hit
     workflow = Workflow(killed, target="runs")
     assert workflow.end() == 0, workflow.said.read_text()[-3000:]
     found = trained(killed)
     assert [what for what in expected if found[what] != expected[what]] == []
-    attempts = [
-        json.loads((killed.run_dir(name) / TRAIN_JSON).read_text())["attempts"]
-        for name in killed.benchmark.table_experiments()
-    ]
-    assert any(len(of_run) > 1 for of_run in attempts)
+    for run in interrupted:
+        assert len(json.loads((run / TRAIN_JSON).read_text())["attempts"]) > 1, run

@@ -16,7 +16,7 @@ from msgbench.analysis.claims.kinds import Assessor
 from msgbench.analysis.claims.measured import Measured
 from msgbench.analysis.claims.outcome import ENOUGH, Outcome
 from msgbench.analysis.claims.spec import Claim, experiments_in, load_claims
-from msgbench.analysis.collect import Collection
+from msgbench.analysis.collected import Collection
 from msgbench.analysis.estimates import FEWEST_SEEDS
 from msgbench.analysis.tables import described
 from msgbench.config import Benchmark, Tier

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from msgbench.analysis.claims.outcome import Evidence, Sample
-from msgbench.analysis.collect import Collection, Record, Run
+from msgbench.analysis.collected import Collection, Run
 from msgbench.analysis.estimates import pick
+from msgbench.analysis.score_records import Record
 from msgbench.analysis.tables import METRIC_NAMES
 from msgbench.errors import ResultsError
 from msgbench.layout import (

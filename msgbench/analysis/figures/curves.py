@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from msgbench.analysis import fid_protocol
-from msgbench.analysis.collect import Dataset, Run
+from msgbench.analysis.collected import Dataset, Run
 from msgbench.analysis.figures.plots import Panel, Plot, Role, Series, images_axis
 from msgbench.analysis.figures.statistics import MOST_POINTS, Statistics, read_some
 from msgbench.analysis.figures.style import STRENGTHS, method_title, slot_of

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from msgbench.analysis import figures_of, figures_of_table
-from msgbench.analysis.collect import Collection
+from msgbench.analysis.collected import Collection
 from msgbench.analysis.figures.architecture import architecture
 from msgbench.analysis.figures.curves import (
     fid_over_hours,

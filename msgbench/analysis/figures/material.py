@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from msgbench.analysis import scale
-from msgbench.analysis.collect import Collection, Dataset, Run, collect, read_dataset, read_run
+from msgbench.analysis.collect import collect, read_dataset, read_run
+from msgbench.analysis.collected import Collection, Dataset, Run
 from msgbench.config import Benchmark
 from msgbench.layout import Layout
 from msgbench.units import kimg_to_nimg

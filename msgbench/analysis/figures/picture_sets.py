@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msgbench.analysis.collect import Run
+from msgbench.analysis.collected import Run
 from msgbench.errors import ResultsError
 from msgbench.layout import SAMPLES_JSON
 from msgbench.records import read_json

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgbench.analysis.collect import Run
+from msgbench.analysis.collected import Run
 from msgbench.analysis.figures.curves import spread
 from msgbench.analysis.figures.drawing import draw
 from msgbench.analysis.figures.material import Made, Material

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from msgbench.analysis.collect import read_stats
+from msgbench.analysis.stats_lines import read_stats
 
 MOST_POINTS = 240
 LINES_PER_POINT = 10

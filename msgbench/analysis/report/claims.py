@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msgbench.analysis.collect import Collection
+from msgbench.analysis.collected import Collection
 from msgbench.analysis.report.parts import Link, Site, link
 from msgbench.analysis.tables import number
 from msgbench.errors import ResultsError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from msgbench.analysis.collect import Collection, Dataset, Record, Run
+from msgbench.analysis.collected import Collection, Dataset, Run
 from msgbench.analysis.commands import changes_of, step_command
 from msgbench.analysis.report.charts import Bin, histogram, number_of
 from msgbench.analysis.report.parts import (
@@ -26,6 +26,7 @@ from msgbench.analysis.report.parts import (
     write_unsynced,
 )
 from msgbench.analysis.report.pictures import Thumbnail, contact_sheet, png_bytes
+from msgbench.analysis.score_records import Record
 from msgbench.analysis.tables import METRIC_NAMES, number
 from msgbench.config.published import PUBLISHED
 from msgbench.data.manifest import IMAGES_TSV, PREPARE_JSON

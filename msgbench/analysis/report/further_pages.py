@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from msgbench.analysis.collect import Collection
+from msgbench.analysis.collected import Collection
 from msgbench.analysis.report.claims import PageClaim
 from msgbench.analysis.report.figure_files import PageFigure
-from msgbench.analysis.report.index import all_datasets, protocols_of, records_of
+from msgbench.analysis.report.index import all_datasets, protocols_of
+from msgbench.analysis.report.origins import records_of
 from msgbench.analysis.report.parts import Link, Site
-from msgbench.analysis.report.run_pages import failure_of, log_tail
+from msgbench.analysis.report.run_logs import failure_of, log_tail
 from msgbench.analysis.tables import Table
 from msgbench.layout import LOGS
 from msgbench.protocols import PROTOCOLS, Protocol, get_protocol

@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from msgbench.analysis.collect import Collection, Dataset, OtherRun, Record, Run
+from msgbench.analysis.collected import Collection, Dataset, OtherRun, Run
+from msgbench.analysis.score_records import Record
 from msgbench.analysis.tables import number, relative
 from msgbench.layout import short
 
@@ -136,6 +137,11 @@ def href(path: Path, folder: Path) -> str:
 def link(text: str, path: Path, folder: Path) -> Link:
     """A link to `path` from a page in `folder`."""
     return Link(text, href(path, folder))
+
+
+def link_if_there(text: str, path: Path, folder: Path) -> Link:
+    """A link as `link` makes it where there is such a file, else `text` alone."""
+    return link(text, path, folder) if path.is_file() else Link(text)
 
 
 def files(named: Iterable[tuple[str, Path]], folder: Path) -> tuple[Link, ...]:

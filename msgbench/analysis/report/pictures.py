@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from msgbench.analysis.collect import Grid
+from msgbench.analysis.collected import Grid
 from msgbench.analysis.report.parts import href, write_unsynced
 from msgbench.data.manifest import IMAGES_NPY, IMAGES_ZIP
 from msgbench.errors import ResultsError
