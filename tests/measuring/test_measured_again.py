@@ -133,7 +133,7 @@ def test_other_reals_or_flips_are_measured(
 
 
 def test_the_command_measures_anew_when_asked(folder: Path, measured: Path) -> None:
-    words = ["evaluate", "--images", str(folder), "--protocols", IS[0], "--out", str(measured), "--device", "cpu"]  # fmt: skip
+    words = ["evaluate", "--images", str(folder), "--protocols", IS[0], "--out", str(measured)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.exception
     assert values(measured) == [TAKEN_OVER]
