@@ -8,13 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from msgbench.cli_options import (
-    DeviceOption,
-    LogOption,
-    file_to_write,
-    known_device,
-    known_threads,
-)
+from msgbench.cli_options import DeviceOption, LogOption, file_to_write, known_device, known_threads
 from msgbench.errors import ConfigError
 
 InceptionOption = Annotated[str | None, typer.Option(help="Path of the Inception weights.")]

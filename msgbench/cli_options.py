@@ -1,13 +1,17 @@
-"""Options that commands of several command-line modules share."""
+"""What commands of several command-line modules share: options, checks of their values, the benchmark they name."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from msgbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from msgbench.config import Benchmark
+    from msgbench.layout import Layout
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The benchmark's configuration.")]
 SetOption = Annotated[
@@ -51,3 +55,17 @@ def known_device(name: str) -> str:
     if name not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device: {name!r} is not allowed; allowed: auto, cpu, cuda")
     return name
+
+
+def benchmark_of(config: Path, assignments: list[str] | None) -> Benchmark:
+    """The benchmark of a config file with the changes of a command line."""
+    from msgbench.config import load_benchmark
+
+    return load_benchmark(config, assignments=assignments or ())
+
+
+def layout_of(benchmark: Benchmark) -> Layout:
+    """Where the results of `benchmark` lie."""
+    from msgbench.layout import Layout
+
+    return Layout.of(benchmark.results, benchmark.tier)

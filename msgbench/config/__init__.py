@@ -1,14 +1,8 @@
 """Configuration: config.yaml in, typed and fingerprinted specs out. Never imports torch."""
 
+from msgbench.config.assignments import parse_override
 from msgbench.config.base import fingerprint_of
-from msgbench.config.benchmark import (
-    Benchmark,
-    load_benchmark,
-    load_dataset,
-    parse_override,
-    read_yaml,
-    resolve,
-)
+from msgbench.config.benchmark import Benchmark
 from msgbench.config.cluster import (
     TASKS,
     ClusterSpec,
@@ -29,6 +23,7 @@ from msgbench.config.document import (
 )
 from msgbench.config.faces import FacesSpec
 from msgbench.config.growing import PUBLISHED_WITH, RECIPES, GrowingSpec
+from msgbench.config.load import load_benchmark, load_dataset, resolve
 from msgbench.config.model import ModelSpec
 from msgbench.config.objective import (
     GRADIENT_PENALTIES,
@@ -48,6 +43,7 @@ from msgbench.config.specs import (
     Tier,
     TrainingSpec,
 )
+from msgbench.config.yaml_text import read_yaml
 
 __all__ = [
     "GRADIENT_PENALTIES",

@@ -1,6 +1,6 @@
 """Changes of config.yaml as they are given on command lines, in both directions.
 
-`parse_override` (benchmark.py) reads `key.path=value`; `as_assignments` writes it, so that a workflow that
+`parse_override` (assignments.py) reads `key.path=value`; `as_assignments` writes it, so that a workflow that
 was started with changes can hand them to each of its commands. Not by Snakemake's `configfile:`, whose
 reader takes 1e-3 and everything behind `--config` for text.
 """
@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgbench.config.benchmark import parse_override, read_yaml
+from msgbench.config.assignments import parse_override
 from msgbench.config.patches import REPLACED_WHOLE, merge
+from msgbench.config.yaml_text import read_yaml
 from msgbench.errors import ConfigError
 
 

@@ -264,9 +264,6 @@ def _one_line(text: str) -> str:
     return " | ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
-# -- the file -----------------------------------------------------------------------------------------------
-
-
 def _cache_file() -> str | None:
     """The user's file for this cluster, None where none can be kept."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")

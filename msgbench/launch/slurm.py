@@ -1,24 +1,14 @@
-"""The launcher `slurm`: submission, and finding again what was submitted.
-
-A job is found by its record. Where that is missing (the submitting machine died, somebody deleted it), it is
-found by its name, which follows from folder and task; nothing is submitted before Slurm said that there is no
-such job.
-"""
+"""The launcher `slurm`: what a job asks for, what it runs, and its submission."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +16,19 @@ import submitit
 from submitit.core.utils import FailedJobError
 
 from msgbench.config import TASKS, JobResources
-from msgbench.console import say
 from msgbench.errors import LaunchError
-from msgbench.launch.ends import End, Stand, could_not_requeue, result_of
 from msgbench.launch.job import CommandJob
 from msgbench.launch.kept import TASKS_WITH_COPY
 from msgbench.launch.order import Order
-from msgbench.launch.queue import (
-    NAME_PREFIX,
-    JobState,
-    QueueSilent,
-    ask_accounting,
-    ask_queue,
-    run,
-    without_slurm,
-)
+from msgbench.launch.queue import without_slurm
 from msgbench.launch.record import JobRecord
-from msgbench.layout import JOBS, job_file
+from msgbench.launch.slurm_jobs import (
+    PATIENCE_SECONDS,
+    RETRY_SECONDS,
+    adopt,
+    cluster_name,
+    job_name,
+)
 
 # Slurm wakes the job this long before its time limit, so that it can save.
 SIGNAL_SECONDS = 120
@@ -50,35 +36,12 @@ SIGNAL_SECONDS = 120
 _MANY_TIMEOUTS = 1_000_000
 # For submitit, where the limit is the partition's and unknown here.
 _UNKNOWN_MINUTES = 366 * 24 * 60
-# How long a controller may be silent while something is submitted, and how often it is asked.
-_PATIENCE_SECONDS = 600.0
-_RETRY_SECONDS = 5.0
-# Shown for a moment before Slurm requeues a job.
-PASSING_STATES = frozenset({"NODE_FAIL", "PREEMPTED", "BOOT_FAIL"})
-_LOOK_AGAIN_SECONDS = 2.0
-# A result may become visible on this machine after Slurm's word that the job has ended.
-_RESULT_SECONDS = 5.0
-_OUTPUT_SECONDS = 60.0
 
 _NO_ANSWER = re.compile(
     "unable to contact|timed out|connect failure|connection refused|connection reset|communication"
     "|zero bytes|standby|temporarily|try again|not responding",
     re.IGNORECASE,
 )
-
-
-def job_name(folder: Path, task: str) -> str:
-    """`msgbench-<task>-<experiment>-<fingerprint>-seed<k>-<hex>`, by the folder alone; the same each time.
-
-    The last part is of the folder's absolute path, and tells two copies of the project apart.
-    """
-    folder = folder.resolve()
-    parts = folder.parts[-3:] if re.fullmatch(r"seed\d+", folder.name) else folder.parts[-1:]
-    label = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts))[-100:]
-    return f"{NAME_PREFIX}{task}-{label}-{sha256(os.fsencode(folder)).hexdigest()[:8]}"
-
-
-# -- submission -----------------------------------------------------------------------------------------------
 
 
 def require_slurm(folder: Path) -> None:
@@ -103,7 +66,7 @@ def submit_slurm(order: Order, folder: Callable[[], Path]) -> JobRecord:
     so each further try looks for that first. Raises LaunchError with Slurm's own words when it refuses.
     """
     name = job_name(order.folder, order.task)
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         place = folder()
         try:
@@ -116,7 +79,7 @@ def submit_slurm(order: Order, folder: Callable[[], Path]) -> JobRecord:
         if not _NO_ANSWER.search(words) or time.monotonic() > deadline:
             raise LaunchError(f"Slurm did not take the job: {words}") from None
         print(f"Slurm does not answer, trying again: {words}", file=sys.stderr, flush=True)
-        time.sleep(_RETRY_SECONDS)
+        time.sleep(RETRY_SECONDS)
         found = adopt(order, order.resources)
         if found is not None:
             return found
@@ -227,195 +190,3 @@ def job_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value for name, value in without_slurm(environment).items() if not own.fullmatch(name)
     }
-
-
-# -- finding again --------------------------------------------------------------------------------------------
-
-
-def adopt(order: Order, resources: Mapping[str, Any] | None = None) -> JobRecord | None:
-    """The living job of this folder and task that Slurm knows and no record names; writes its record.
-
-    `resources` are those that it was submitted with; those of `order` need not be, and are not taken for them.
-    Waits while Slurm does not answer, for some minutes: without an answer nothing may be submitted.
-    """
-    name = job_name(order.folder, order.task)
-    found = _living(name)
-    if found is None:
-        return None
-    job_id, state = found
-    folder = _folder_of(job_id, order)
-    _complete_submission(folder, job_id)
-    submitted = datetime.fromtimestamp(state.submitted or time.time(), UTC)
-    record = JobRecord.of_name(
-        replace(order, resources=dict(resources or {})),
-        job_id,
-        folder,
-        name,
-        cluster_name(),
-        submitted.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    )
-    record.write(order.folder)
-    return record
-
-
-def _living(name: str) -> tuple[str, JobState] | None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    looks, told = 0, False
-    while True:
-        try:
-            jobs = ask_queue(name).jobs
-        except QueueSilent as silent:
-            if not told:
-                told = True
-                say(
-                    f"{name}: Slurm does not answer ({silent}); nothing is submitted before it does"
-                )
-            if time.monotonic() > deadline:
-                raise LaunchError(
-                    f"Slurm does not answer ({silent}), and without an answer nothing is submitted; try again later"
-                ) from None
-            time.sleep(_RETRY_SECONDS)
-            continue
-        living = {number: state for number, state in jobs.items() if not state.is_final}
-        if living:
-            return max(living.items(), key=lambda item: item[1].submitted)
-        looks += 1
-        if looks >= 3 or not any(state.state in PASSING_STATES for state in jobs.values()):
-            return None
-        time.sleep(_LOOK_AGAIN_SECONDS)
-
-
-def _folder_of(job_id: str, order: Order) -> Path:
-    """Where submitit keeps the files of a job: beside its log."""
-    code, out, _ = run(["squeue", "--noheader", f"--jobs={job_id}", "--Format=StdErr:4096"])
-    log = Path(out.strip())
-    jobs = order.folder / JOBS
-    if code == 0 and log.parent.is_dir() and log.parent.parent.resolve() == jobs.resolve():
-        return jobs / log.parent.name
-    raise LaunchError(
-        f"{order.title}: job {job_id} works for this folder, but its files are not in {jobs}; "
-        f"wait for its end, or end it by `scancel {job_id}`"
-    )
-
-
-def _complete_submission(folder: Path, job_id: str) -> None:
-    """Put the pickle in its place when the submitter died between sbatch and that."""
-    place = folder / f"{job_id}_submitted.pkl"
-    waiting = [path for path in folder.glob("*.pkl") if re.fullmatch("[0-9a-f]{32}", path.stem)]
-    if not place.exists() and len(waiting) == 1:
-        waiting[0].rename(place)
-
-
-# -- how it ended ---------------------------------------------------------------------------------------------
-
-
-def slurm_stand(record: JobRecord) -> Stand:
-    """How a Slurm job ended, or what Slurm says of it; without `end` and `state` while Slurm does not answer.
-
-    Where there is no Slurm to ask, an end that was noted in the record is believed. Raises LaunchError for a job
-    that cannot be asked about: of another cluster, or without Slurm.
-    """
-    ended = result_of(record)
-    if ended is not None and not could_not_requeue(ended):
-        return Stand(ended)
-    if shutil.which("squeue") is None:
-        return Stand(_noted_end(record))
-    try:
-        state = _look(record)
-        if ended is not None and not _is_requeued(record, state):
-            return Stand(ended)
-        if state is not None and (ended is not None or not state.is_final):
-            return Stand(None, state.state)
-        if state is None:
-            _require_cluster(record)
-    except QueueSilent:
-        return Stand(None)
-    patience = _RESULT_SECONDS if state is None or state.state in ("COMPLETED", "FAILED") else 0.0
-    late = _late_result(record, patience)
-    return Stand(late or End("GONE" if state is None else state.state))
-
-
-def _noted_end(record: JobRecord) -> End:
-    if record.end is not None:
-        return End(record.end["state"])
-    of = f" of the cluster {record.cluster}" if record.cluster else ""
-    raise LaunchError(
-        f"{record.folder}: the Slurm job {record.job_id}{of} stands in {job_file(record.task)}, and squeue is not on "
-        "PATH here; start msgbench where Slurm is, or remove that record when the job is gone"
-    )
-
-
-def _is_requeued(record: JobRecord, state: JobState | None) -> bool:
-    """Whether Slurm requeued a job that had no answer to its request; then what it left is no result."""
-    requeued = state is not None and not state.is_final and state.state != "COMPLETING"
-    if requeued:
-        record.result_pickle.unlink(missing_ok=True)
-    return requeued
-
-
-def _look(record: JobRecord) -> JobState | None:
-    """Slurm's word on the job now, its accounting's when it was long ago; None when nobody knows it."""
-    for _ in range(3):
-        state = ask_queue(record.name).jobs.get(record.job_id)
-        if state is None or not state.is_of(record.name, record.submit_time):
-            return _from_accounting(record)
-        if state.state not in PASSING_STATES:
-            break
-        time.sleep(_LOOK_AGAIN_SECONDS)
-    return state
-
-
-def _from_accounting(record: JobRecord) -> JobState | None:
-    """The end of a job that is in the queue no more; accounting hears of it some seconds later."""
-    for seconds in (0.0, 3.0, 5.0):
-        time.sleep(seconds)
-        state = ask_accounting(record.job_id)
-        if state is None or not state.is_of(record.name, record.submit_time):
-            return None
-        if state.is_final:
-            return state
-    return None
-
-
-def _late_result(record: JobRecord, seconds: float) -> End | None:
-    deadline = time.monotonic() + seconds
-    while True:
-        if Path(record.folder).is_dir():
-            os.listdir(record.folder)  # network file systems look again then
-        ended = result_of(record)
-        if ended is not None or time.monotonic() > deadline:
-            return ended
-        time.sleep(0.5)
-
-
-def cluster_name() -> str:
-    """The cluster's name, "" when it cannot be told."""
-    try:
-        _, out, _ = run(["scontrol", "show", "config"])
-    except QueueSilent:
-        return ""
-    found = re.search(r"^ClusterName\s*=\s*(\S+)", out, re.MULTILINE)
-    return found.group(1) if found else ""
-
-
-def _require_cluster(record: JobRecord) -> None:
-    here = cluster_name()
-    if record.cluster and here and record.cluster != here:
-        raise LaunchError(
-            f"{record.folder}: job {record.job_id} was submitted on the cluster {record.cluster} and cannot be "
-            f"seen from {socket.gethostname()} of {here}; start msgbench there, or remove "
-            f"{job_file(record.task)} when it is gone"
-        )
-
-
-def wait_for_output(record: JobRecord, output: Path) -> None:
-    """Wait until the output of a job that succeeded is visible here; raises LaunchError when it does not come."""
-    deadline = time.monotonic() + _OUTPUT_SECONDS
-    while not output.exists():
-        if time.monotonic() > deadline:
-            raise LaunchError(
-                f"{output}: is not there although job {record.job_id} succeeded (log: {record.log})"
-            )
-        time.sleep(0.5)
-        if output.parent.is_dir():
-            os.listdir(output.parent)

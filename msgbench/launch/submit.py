@@ -156,9 +156,6 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-# -- jobs ------------------------------------------------------------------------------------------------
-
-
 def _read_record(order: Order) -> JobRecord | None:
     """The record of the folder; a broken one is like none where Slurm can be asked for the job by its name."""
     folder = Path(order.title)
@@ -175,10 +172,11 @@ def _read_record(order: Order) -> JobRecord | None:
 def _submit_or_adopt(order: Order, lock: FolderLock) -> tuple[JobRecord, bool]:
     """The record of the job that works for the folder now, and whether it was there already."""
     if order.launcher == "slurm":
-        from msgbench.launch import slurm
+        from msgbench.launch.slurm import require_slurm
+        from msgbench.launch.slurm_jobs import adopt
 
-        slurm.require_slurm(order.folder)
-        found = slurm.adopt(order)
+        require_slurm(order.folder)
+        found = adopt(order)
         if found is not None:
             say(f"{order.title}: found job {found.job_id} ({found.name}), which had no record")
             return found, True
@@ -254,7 +252,7 @@ def submit(order: Order) -> JobRecord:
 def _stand_of(record: JobRecord) -> Stand:
     """How the job of `record` ended, or where it stands."""
     if record.launcher == "slurm":
-        from msgbench.launch.slurm import slurm_stand
+        from msgbench.launch.slurm_ends import slurm_stand
 
         return slurm_stand(record)
     from msgbench.launch.local import local_end
@@ -347,7 +345,7 @@ def _translate(record: JobRecord, run_dir: Path, end: End, output: Path) -> int:
     """0 for a success; LaunchError for everything else, after it was noted in the record."""
     if end.code == 0:
         if record.launcher == "slurm":
-            from msgbench.launch.slurm import wait_for_output
+            from msgbench.launch.slurm_ends import wait_for_output
 
             wait_for_output(record, output)
         return 0

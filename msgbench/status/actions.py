@@ -12,6 +12,7 @@ from typing import BinaryIO, NoReturn
 
 from msgbench.errors import LaunchError
 from msgbench.launch.queue import Answer, QueueSilent, ask_queue, run
+from msgbench.launch.slurm_jobs import job_name
 from msgbench.layout import LOGS
 from msgbench.locks import process_start_ticks
 from msgbench.status.runs import TASKS, Planned
@@ -107,8 +108,6 @@ def cancel(plan: Planned) -> list[str]:
 
 def _cancel_slurm(plan: Planned, task: str) -> list[str]:
     """Cancel the living Slurm jobs of one task: found by name, so that no lost or broken record hides one."""
-    from msgbench.launch.slurm import job_name
-
     try:
         record = read_record(plan.folder, task)
         is_slurm = record is not None and record.launcher == "slurm"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msgbench.config import Benchmark
 from msgbench.launch.queue import Answer, JobState, QueueSilent, shared_answer
+from msgbench.launch.slurm_jobs import job_name
 from msgbench.layout import JOBS, Layout, short
 from msgbench.status.runs import RUN_STATES, Planned, RunState, RunStatus, read_plan, read_run
 from msgbench.status.work import Work, work_of
@@ -175,8 +176,6 @@ def _lost(answer: Answer, known: set[str], layout: Layout) -> Iterable[LostJob]:
     strangers = {n: job for n, job in answer.jobs.items() if n not in known and not job.is_final}
     if not strangers:
         return
-    from msgbench.launch.slurm import job_name
-
     for number, job in strangers.items():
         match = _RUN_LABEL.fullmatch(job.name)
         if match is None:

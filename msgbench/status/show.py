@@ -121,9 +121,6 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-# -- for machines ---------------------------------------------------------------------------------------------
-
-
 def to_json(overview: Overview) -> dict[str, Any]:
     """The whole overview as data."""
     return {

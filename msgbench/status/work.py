@@ -14,6 +14,7 @@ from msgbench.errors import LaunchError
 from msgbench.launch.ends import End, may_go_on, result_of
 from msgbench.launch.queue import Answer, JobState
 from msgbench.launch.record import JobRecord
+from msgbench.launch.slurm_jobs import PASSING_STATES
 from msgbench.layout import LOGS, METRICS, job_file
 from msgbench.locks import process_start_ticks
 
@@ -124,8 +125,6 @@ def _of_slurm(record: JobRecord, queue: Queue | None) -> Work:
 
 def _is_passing(job: JobState) -> bool:
     """Whether Slurm may still take this end back, as the launcher sees it."""
-    from msgbench.launch.slurm import PASSING_STATES  # imports submitit, which takes a moment
-
     return job.state in PASSING_STATES
 
 

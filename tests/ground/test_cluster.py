@@ -18,7 +18,7 @@ from msgbench.config import (
     merge,
     resolve,
 )
-from msgbench.config.benchmark import read_yaml
+from msgbench.config.yaml_text import read_yaml
 from msgbench.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from msgbench.config import RECIPES, load_benchmark, merge, parse_override, resolve
-from msgbench.config.benchmark import read_yaml
+from msgbench.config.yaml_text import read_yaml
 from msgbench.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

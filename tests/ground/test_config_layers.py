@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from msgbench.config import Benchmark, RunSpec, load_benchmark, merge
-from msgbench.config.benchmark import read_yaml, resolve
+from msgbench.config.load import resolve
+from msgbench.config.yaml_text import read_yaml
 from msgbench.errors import ConfigError
 from msgbench.records import read_json, write_json
 

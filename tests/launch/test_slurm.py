@@ -20,6 +20,7 @@ from msgbench.errors import ConfigError, LaunchError
 from msgbench.launch import slurm as launcher
 from msgbench.launch.job import CommandJob
 from msgbench.launch.record import JobRecord
+from msgbench.launch.slurm_jobs import job_name
 from msgbench.launch.submit import launch
 
 from .conftest import MSGBENCH_LAUNCH, Launched, Run, run_in, wait_until
@@ -164,15 +165,15 @@ def test_no_gpu_is_no_option() -> None:
 def test_the_name_follows_from_the_folder_alone(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "cifar10, lr 0.003" / "0a1b2c3d" / "seed4"
     folder.mkdir(parents=True)
-    name = launcher.job_name(folder, "train")
+    name = job_name(folder, "train")
     assert name.startswith("msgbench-train-cifar10-lr-0.003-0a1b2c3d-seed4-")
     assert len(name.rpartition("-")[2]) == 8
     (tmp_path / "link").symlink_to(folder.parent)
-    assert launcher.job_name(tmp_path / "link" / "seed4", "train") == name
-    assert launcher.job_name(folder, "evaluate") != name
+    assert job_name(tmp_path / "link" / "seed4", "train") == name
+    assert job_name(folder, "evaluate") != name
     other = tmp_path / "copy" / "cifar10, lr 0.003" / "0a1b2c3d" / "seed4"
-    assert launcher.job_name(other, "train").rpartition("-")[0] == name.rpartition("-")[0]
-    assert launcher.job_name(other, "train") != name
+    assert job_name(other, "train").rpartition("-")[0] == name.rpartition("-")[0]
+    assert job_name(other, "train") != name
 
 
 def test_slurms_own_words_when_it_refuses(run: Run, slurm: FakeSlurm) -> None:

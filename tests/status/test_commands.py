@@ -108,9 +108,6 @@ def test_a_silent_slurm_matters_only_to_jobs_that_may_live(
     assert not any("Slurm does not answer" in line for line in lines(overview))
 
 
-# -- names
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -170,9 +167,6 @@ def test_what_was_given_and_what_there_is_are_named(make_tree: Any) -> None:
     assert str(caught.value) == f"{FIRST}/seed7: is no run of tier smoke; allowed: {FIRST}/seed0"
 
 
-# -- logs
-
-
 def test_logs_shows_the_end_of_the_later_one(make_tree: Any, msgbench: Any) -> None:
     tree = make_tree()
     folder = tree.plan(FIRST) / "logs"
@@ -228,9 +222,6 @@ def test_logs_follow_what_is_added(make_tree: Any, root: Path) -> None:
             assert process.stdout.readline() == b"next\n"
         finally:
             process.kill()
-
-
-# -- cancel
 
 
 @pytest.fixture
@@ -313,7 +304,7 @@ def test_cancel_leaves_a_process_that_only_has_the_number(make_tree: Any) -> Non
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_tree: Any) -> Path:
     """Programs that answer as Slurm does, about one running job of the first run; the folder notes what is asked."""
-    from msgbench.launch.slurm import job_name
+    from msgbench.launch.slurm_jobs import job_name
 
     programs = tmp_path / "bin"
     programs.mkdir()

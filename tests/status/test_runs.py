@@ -44,9 +44,6 @@ def say_in_log(tree: Any, *lines: str, task: str = "train") -> None:
     log.write_text("".join(f"2026-01-02T03:04:05Z {line}\n" for line in lines))
 
 
-# -- from files alone
-
-
 def test_a_run_nobody_began(make_tree: Any) -> None:
     tree = make_tree()
     assert status_of(tree).state == "not started"
@@ -192,8 +189,6 @@ def test_an_error_in_place_is_the_reason(make_tree: Any) -> None:
     assert status_of(tree).state == "trained"
 
 
-# -- processes of this machine
-
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -245,9 +240,6 @@ def test_looking_takes_no_lock(make_tree: Any) -> None:
     assert status_of(tree).state == "not started"
     with FolderLock(folder, "train", wait=False):
         pass
-
-
-# -- jobs
 
 
 def record_of(tree: Any, launcher: str, task: str = "train", **more: Any) -> JobRecord:
@@ -375,9 +367,6 @@ def test_a_local_job_of_this_machine_and_of_another(make_tree: Any) -> None:
     status = status_of(tree)
     assert status.state == "stopped"
     assert "left no result" in status.reason
-
-
-# -- all of a tier
 
 
 def test_folders_of_a_former_spec_are_orphans(make_tree: Any) -> None:
