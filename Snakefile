@@ -25,7 +25,7 @@ include: "workflow/rules/results.smk"
 
 
 onstart:
-    require_shared_trainings()
+    require_possible_jobs()
     require_leave()
     require_slurm_here()
 

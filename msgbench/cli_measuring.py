@@ -26,6 +26,7 @@ _BELONGS = {
     "--tier": (REAL,),
     "--test-store": (REAL,),
     "--copies": (IMAGES,),
+    "--again": (IMAGES, SNAPSHOT),
     "--batch-size": (REAL, IMAGES, SNAPSHOT),
 }
 
@@ -64,6 +65,13 @@ def evaluate(
     ] = None,
     copies: Annotated[
         bool, typer.Option("--copies", help="With --images: allow images that equal one another.")
+    ] = False,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="With --images or --snapshot: measure anew what --out states of the same images.",
+        ),
     ] = False,
     batch_size: Annotated[
         int, typer.Option(help="Not of a run: images per pass through the networks.")
@@ -122,9 +130,9 @@ def evaluate(
     from msgbench.metrics.evaluate_images import evaluate_images, evaluate_snapshot
 
     if images is not None:
-        evaluate_images(images, names, out, store, copies=copies, **rest)
+        evaluate_images(images, names, out, store, copies=copies, again=again, **rest)
     elif snapshot is not None:
-        evaluate_snapshot(snapshot, names, out, store, **rest)
+        evaluate_snapshot(snapshot, names, out, store, again=again, **rest)
     _tell(out)
 
 

@@ -85,9 +85,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove what killed writers left in `folder` (call it only while holding the folder's lock)."""
-    for leftover in folder.glob(".*.tmp"):
+def remove_temporaries(folder: Path, of: str = "*") -> None:
+    """Remove what killed writers of the files `of` left in `folder` (call it only while holding their lock)."""
+    for leftover in folder.glob(f".{of}.*.tmp"):
         leftover.unlink(missing_ok=True)
 
 

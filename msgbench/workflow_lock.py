@@ -25,8 +25,8 @@ _FILE = ".snakemake/msgbench-alive.lock"
 _held: list[int] = []
 
 
-def claim(folder: Path, say: Callable[[str], None]) -> None:
-    """State that a Snakemake runs in `folder` from now until this process ends.
+def claim(folder: Path, say: Callable[[str], None]) -> bool:
+    """State that a Snakemake runs in `folder` from now until this process ends; False when another one does, too.
 
     When no other one does, and the last one that did was of this machine, its left-over lock is removed
     and `say` is told. In doubt nothing is removed: Snakemake then reports the lock itself.
@@ -34,18 +34,19 @@ def claim(folder: Path, say: Callable[[str], None]) -> None:
     try:
         handle = _open(folder)
     except OSError:
-        return  # a folder that cannot be written or has no locks: Snakemake says so in its own words
+        return True  # a folder that cannot be written or has no locks: Snakemake says so in its own words
     _held.append(handle)
+    alone = True
     with contextlib.suppress(OSError):
-        if _is_alone(handle) and (
-            not _lock_files(folder) or _last_host(handle) == socket.gethostname()
-        ):
+        alone = _is_alone(handle)
+        if alone and (not _lock_files(folder) or _last_host(handle) == socket.gethostname()):
             if _remove_locks(folder):
                 say("a killed Snakemake had left its lock here; it is removed, the work goes on")
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(owner).encode(), 0)
         fcntl.flock(handle, fcntl.LOCK_SH)
+    return alone
 
 
 def release(folder: Path) -> int:

@@ -22,7 +22,7 @@ from msgbench.data.sources.image_files import SUFFIXES, decode, largest_file
 from msgbench.data.sources.items import DAMAGED_MEMBER
 from msgbench.errors import DatasetError
 
-JPEG_SUFFIXES = (".jpg", ".jpeg")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 
 # What reading a file or a member raises, and Pillow for the size in the first image's header.
 _UNREADABLE = (*DAMAGED_MEMBER, Image.DecompressionBombError)

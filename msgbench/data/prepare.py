@@ -44,7 +44,7 @@ from msgbench.data.store import Store
 from msgbench.errors import DatasetError
 from msgbench.layout import MANIFEST_JSON, SHEETS
 from msgbench.locks import FolderLock
-from msgbench.records import atomic_file, provenance, sha256_file, write_json
+from msgbench.records import atomic_file, provenance, remove_temporaries, sha256_file, write_json
 
 if TYPE_CHECKING:
     # OpenCV and ImageHash are loaded only where faces are found.
@@ -224,8 +224,7 @@ def _require_disk(store_dir: Path, needed: int, images: int | None = None) -> No
 def _tidy(store_dir: Path) -> None:
     """After a kill: drop what was being built, put in place what was finished."""
     shutil.rmtree(store_dir / _BUILDING, ignore_errors=True)
-    for leftover in store_dir.glob(f".{MANIFEST_JSON}.*.tmp"):
-        leftover.unlink(missing_ok=True)
+    remove_temporaries(store_dir, MANIFEST_JSON)
     if (store_dir / _READY).exists():
         _publish(store_dir)
 

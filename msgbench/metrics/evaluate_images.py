@@ -1,6 +1,7 @@
 """`msgbench evaluate --images` and `--snapshot`: the same protocols for images and generators from anywhere.
 
-One file with one record a protocol; a row of a table may name it (`record` under `tables` in config.yaml).
+One file with one record a protocol; a row of a table may name it (`record` under `tables` in config.yaml). A record
+that lies there already and states what would be measured, of the same pixels or snapshot, is taken over.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from msgbench.errors import MeasurementError
 from msgbench.metrics.measure import Group, Instruments, NamedWeights, Seen, group_of
 from msgbench.metrics.record import (
     RECORD_SCHEMA,
+    current,
     dataset_facts,
     declared,
+    listed,
     make_record,
     measuring_digest,
+    stored,
 )
 from msgbench.metrics.scores import confirmed_distance
 from msgbench.protocols import Protocol
@@ -43,8 +47,14 @@ class Images(Interface):
     def batches(self, on_batch: Callable[[int], None]) -> Iterator[Tensor]:
         """uint8 [n, 3, R, R]."""
 
+    def recipe(self) -> dict[str, Any]:
+        """What of the set records state before a pass: all but what a pass finds."""
+
     def describe(self) -> dict[str, Any]:
         """The set as records state it; complete after a pass."""
+
+    def are_those_of(self, record: dict[str, Any], title: str) -> bool:
+        """Whether a record of the same recipe is of these very images; may take a pass, shown under `title`."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +77,14 @@ def evaluate_images(
     device: str | torch.device = "cpu",
     batch_size: int = 100,
     cache: Path | None = None,
+    again: bool = False,
 ) -> Path:
     """Measures the images in a folder or ZIP file, in the order of their names; returns `out`.
 
     `store_dir` holds the real images that the protocols compare with (not needed for an Inception Score), `mirror` is
-    whether a training on them would flip. A set with more images than a protocol asks for gives its first ones. Raises
-    DatasetError for unfit images, MeasurementError for what a protocol cannot be made of.
+    whether a training on them would flip. A set with more images than a protocol asks for gives its first ones. What
+    `out` states of the same pixels, protocol, reals and extractor is kept, unless `again`. Raises DatasetError for
+    unfit images, MeasurementError for what a protocol cannot be made of.
     """
     instruments = _instruments(protocols, store_dir, mirror, weights, cache, device)
     store = instruments.store
@@ -87,7 +99,7 @@ def evaluate_images(
         return _Files(found, batch_size)
 
     facts = {"images": {"name": place.name}}
-    return _measure(Measured(str(place), facts, images_for), instruments, out)
+    return _measure(Measured(str(place), facts, images_for), instruments, out, again)
 
 
 def evaluate_snapshot(
@@ -100,6 +112,7 @@ def evaluate_snapshot(
     device: str | torch.device = "cpu",
     batch_size: int = 100,
     cache: Path | None = None,
+    again: bool = False,
 ) -> Path:
     """Measures the images of one snapshot, whatever made it; returns `out`. Arguments as of `evaluate_images`.
 
@@ -136,7 +149,7 @@ def evaluate_snapshot(
             SampleSet(snapshot, protocol.num_fake, protocol.seed, batch_size, instruments.device)
         )
 
-    return _measure(Measured(str(snapshot), facts, images_for), instruments, out)
+    return _measure(Measured(str(snapshot), facts, images_for), instruments, out, again)
 
 
 @dataclass(frozen=True)
@@ -147,8 +160,19 @@ class _Files:
     def batches(self, on_batch: Callable[[int], None]) -> Iterator[Tensor]:
         return self.set_.batches(self.batch_size, on_batch)
 
+    def recipe(self) -> dict[str, Any]:
+        return self.set_.describe()
+
     def describe(self) -> dict[str, Any]:
-        return {**self.set_.describe(), "checksum": self.set_.checksum}
+        return {**self.recipe(), "checksum": self.set_.checksum}
+
+    def are_those_of(self, record: dict[str, Any], title: str) -> bool:
+        if self.set_.checksum is None:
+            # Decoding alone: a small part of what measuring takes.
+            with Progress(title, self.set_.count, "images") as progress:
+                for _ in self.set_.batches(self.batch_size, progress.advance):
+                    pass
+        return bool(record["sample_set"].get("checksum") == self.set_.checksum)
 
 
 @dataclass(frozen=True)
@@ -160,8 +184,14 @@ class _Samples:
             yield batch
             on_batch(len(batch))
 
+    def recipe(self) -> dict[str, Any]:
+        return {"source": "generated", **self.set_.recipe.describe()}
+
     def describe(self) -> dict[str, Any]:
-        return {"source": "generated", **self.set_.describe()}
+        return {**self.recipe(), **self.set_.found()}
+
+    def are_those_of(self, record: dict[str, Any], title: str) -> bool:
+        return True  # the snapshot's sha256 and the recipe, which the record states, decide them
 
 
 def _instruments(
@@ -183,13 +213,23 @@ def _instruments(
     return Instruments(wanted, store, mirror, weights, cache, torch.device(device))
 
 
-def _measure(measured: Measured, instruments: Instruments, out: Path) -> Path:
+def _measure(measured: Measured, instruments: Instruments, out: Path, again: bool) -> Path:
+    images: dict[Group, Images] = {}
+    for protocol in instruments.protocols:
+        if group_of(protocol) not in images:
+            images[group_of(protocol)] = measured.images_for(protocol)
+    known = stored(out) or {}
+    found = {} if again else _on_record(measured, instruments, images, known, out)
+    if found:
+        say(
+            f"{measured.title}: {out} has {', '.join(found)} of the same images already, which stands; "
+            "--again measures anew"
+        )
     groups: dict[Group, list[Protocol]] = {}
     for protocol in instruments.protocols:
-        groups.setdefault(group_of(protocol), []).append(protocol)
-    images = {key: measured.images_for(group[0]) for key, group in groups.items()}
-    instruments.prepare(instruments.protocols)
-    found: dict[str, dict[str, Any]] = {}
+        if protocol.name not in found:
+            groups.setdefault(group_of(protocol), []).append(protocol)
+    instruments.prepare(protocol for group in groups.values() for protocol in group)
     for key, group in groups.items():
         began = time.monotonic()
         with Progress(f"evaluate {measured.title}", group[0].num_fake, "images") as progress:
@@ -197,14 +237,48 @@ def _measure(measured: Measured, instruments: Instruments, out: Path) -> Path:
             seen = Seen(instruments.extractor(group[0].extractor).features(batches))
         for protocol in group:
             origin = provenance(device_name(instruments.device), time.monotonic() - began)
-            identity = _identity(measured, instruments, protocol, images[key])
+            identity = _identity(measured, instruments, protocol, images[key].describe())
             record = make_record(identity, instruments.score(protocol, seen), origin)
             if protocol.metric == "fid":
                 record["torch_fidelity"] = _confirmed(instruments, protocol, seen)
             found[protocol.name] = record
     records = [found[protocol.name] for protocol in instruments.protocols]
-    write_json(out, {"schema": MEASURED_SCHEMA, "title": measured.title, "records": records})
+    content = {"schema": MEASURED_SCHEMA, "title": measured.title, "records": records}
+    if known != content:
+        write_json(out, content)
     return out
+
+
+def _on_record(
+    measured: Measured,
+    instruments: Instruments,
+    images: dict[Group, Images],
+    known: dict[str, Any],
+    out: Path,
+) -> dict[str, dict[str, Any]]:
+    """By protocol, the records of `known` (at `out`) that state exactly what would be measured."""
+    records = [_under_present_name(record, measured.facts) for record in listed(known, "records")]
+    found = {}
+    for protocol in instruments.protocols:
+        set_ = images[group_of(protocol)]
+        identity = _identity(measured, instruments, protocol, set_.recipe())
+        record = current(records, identity)
+        title = f"compare {measured.title} with {out.name}"
+        if record is not None and set_.are_those_of(record, title):
+            found[protocol.name] = record
+    return found
+
+
+def _under_present_name(record: Any, facts: dict[str, Any]) -> Any:
+    """`record` with the name that its images or snapshot have now: no file's name decides a score."""
+    if not isinstance(record, dict):
+        return record
+    renamed = dict(record)
+    if "images" in record and "images" in facts:
+        renamed["images"] = facts["images"]
+    if isinstance(record.get("snapshot"), dict) and "snapshot" in facts:
+        renamed["snapshot"] = {**record["snapshot"], "file": facts["snapshot"]["file"]}
+    return renamed
 
 
 def _confirmed(instruments: Instruments, protocol: Protocol, seen: Seen) -> float:
@@ -216,14 +290,14 @@ def _confirmed(instruments: Instruments, protocol: Protocol, seen: Seen) -> floa
 
 
 def _identity(
-    measured: Measured, instruments: Instruments, protocol: Protocol, images: Images
+    measured: Measured, instruments: Instruments, protocol: Protocol, sample_set: dict[str, Any]
 ) -> dict[str, Any]:
     store = instruments.store
     return {
         "schema": RECORD_SCHEMA,
         **measured.facts,
         "protocol": protocol.card(),
-        "sample_set": images.describe(),
+        "sample_set": sample_set,
         "dataset": None if store is None else dataset_facts(store),
         **instruments.facts(protocol),
         "measuring": measuring_digest(),

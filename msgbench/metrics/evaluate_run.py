@@ -65,6 +65,7 @@ def evaluate_run(
     entries = trained_snapshots(run_dir)
     job = RunEvaluation(run_dir, run, store_dir, cache, weights, torch.device(device), entries)
     with FolderLock(run_dir / METRICS, LOCK_PURPOSE, wait=True):
+        remove_temporaries(run_dir, EVALUATE_JSON)
         job.require_deleted_measured()
         job.measure_missing()
         job.confirm()

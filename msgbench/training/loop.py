@@ -33,7 +33,7 @@ from msgbench.device import (
 )
 from msgbench.energy import EnergyMeter
 from msgbench.errors import StoppedBySignal, TrainingError
-from msgbench.layout import GRIDS, SNAPSHOTS, STATES, TRAIN_JSON, snapshot_file
+from msgbench.layout import GRIDS, OBSERVED, SNAPSHOTS, STATES, TRAIN_JSON, snapshot_file
 from msgbench.locks import FolderLock
 from msgbench.models.arithmetic import STEP_FLOP, run_flops
 from msgbench.records import provenance, read_json, remove_temporaries, sha256_file, write_json
@@ -96,8 +96,8 @@ def _alone_in(run_dir: Path, world: World) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if world.is_first:
             stack.enter_context(FolderLock(run_dir, "train", wait=True, say=say))
-            for folder in (run_dir, *(run_dir / name for name in (STATES, SNAPSHOTS, GRIDS))):
-                remove_temporaries(folder)
+            for name in ("", STATES, SNAPSHOTS, GRIDS, OBSERVED):
+                remove_temporaries(run_dir / name)
         world.wait_for_first()
         yield
 
@@ -141,6 +141,7 @@ class _Training:
         if self.spec.compile != "none":
             self._compile()
         self.cur_nimg: int = state.get("cur_nimg", 0)
+        self._found_finite = self.cur_nimg
         # Of a growing training: the phase, and what the optimizers' moments belong to.
         self.phase = self.schedule.at(self.cur_nimg)
         level = state.get("level")
@@ -247,7 +248,7 @@ class _Training:
                 self.unread.add(self.cur_nimg, reports)
                 self.cur_nimg += batch_size
                 if epoch_begun(self.cur_nimg, batch_size, epoch_nimg) is not None:
-                    self._read()
+                    self._require_finite()
                 if observer is not None:
                     observer.after_step(self.cur_nimg, batch_size, self._fixed_images)
                 self._report()
@@ -274,6 +275,7 @@ class _Training:
         return both_steps(self.nets, reals, self.run, self.cur_nimg, beside, self.share)
 
     def _grids(self) -> None:
+        self._require_finite()
         if self.world.is_first:
             write_grids(self.run_dir, self.run, self.nets.G_ema, self.cur_nimg)
 
@@ -338,6 +340,13 @@ class _Training:
         for stats in self.unread.read():
             self.stats.add(stats)
 
+    def _require_finite(self) -> None:
+        """Before anything of the networks is written: TrainingError when they or a loss so far are not finite."""
+        self._read()
+        if self.cur_nimg != self._found_finite:
+            self.nets.require_finite(self.run.run_id, self.cur_nimg)
+            self._found_finite = self.cur_nimg
+
     def _report(self) -> None:
         due = self._due(self.spec.stats_kimg) or self.cur_nimg >= self.schedule.total_nimg
         if due or self.unread.is_full:
@@ -367,7 +376,7 @@ class _Training:
         return fraction
 
     def _snapshot(self) -> None:
-        self._read()
+        self._require_finite()
         if not self.world.is_first:
             return
         meta = SnapshotMeta(
@@ -393,7 +402,7 @@ class _Training:
         return None if math.isnan(total) else round(total, 3)
 
     def _save_state(self, ended: str | None = None) -> None:
-        self._read()
+        self._require_finite()
         self.nets.require_equal(self.world)
         self.share.agree()
         self.ledger.note(self.cur_nimg, ended, self._energy())

@@ -23,6 +23,7 @@ from msgbench.models.precision import (
 from msgbench.seeding import derive_seed
 from msgbench.training.optimizers import make_optimizer
 from msgbench.training.world import World
+from msgbench.units import nimg_to_kimg
 
 if TYPE_CHECKING:
     from msgbench.training.compiled import Compiled
@@ -93,6 +94,18 @@ class Networks:
                 f"{named[index][0]} of process {rank} is not what process 0 has; the processes of a training must hold "
                 "the same parameters, so nothing is saved; start it again from its last training state"
             )
+
+    def require_finite(self, run_id: str, cur_nimg: int) -> None:
+        """Raise TrainingError, naming what and when, unless every parameter, average and moment is finite.
+
+        A step whose losses are finite may leave what is not: its gradients overflow, and only the next loss tells.
+        """
+        for name, tensor in self._tensors():
+            if not torch.isfinite(tensor).all():
+                raise TrainingError(
+                    f"{run_id}: {name} is not finite at {nimg_to_kimg(cur_nimg):g} kimg, after a step whose losses "
+                    "were; nothing of that is saved; lower optimizer.lr or look at the last grids"
+                )
 
     def _tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         for part in ("G", "D", "G_ema"):

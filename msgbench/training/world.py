@@ -22,6 +22,10 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+
+# Its functions keep, as a default, the group of the moment in which they are imported, and so its connections beyond
+# the group's end, which then no other process would notice: imported here, before there is a group, they keep none.
+import torch.distributed.nn.functional
 from torch import Tensor
 
 from msgbench.errors import ConfigError, MsgbenchError, TrainingError

@@ -119,7 +119,7 @@ CASES = {
     ),
     "another kind of file": Case(
         {"cat/1.png": None, "cat/2.npy": b"x"},
-        "{path}/cat/2.npy: is not an image by its name; expected .png, .bmp, .webp, .jpg, .jpeg",
+        "{path}/cat/2.npy: is not an image by its name; expected .png, .bmp, .webp, .jpg, .jpeg, .jfif",
     ),
     "a pipe": Case(
         {"cat/1.png": None},

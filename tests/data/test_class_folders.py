@@ -156,7 +156,7 @@ def test_the_manifest_says_what_it_was_made_from(
     pictures.tree(tmp_path / "png", {"cat/1.png": None, "dog/1.png": None})
     prepare(cifar_spec(tmp_path / "png"), tmp_path / "s1")
     assert "JPEG" not in capsys.readouterr().err
-    pictures.tree(tmp_path / "jpg", {"cat/1.png": None, "dog/1.jpg": pictures.file(kind="JPEG")})
+    pictures.tree(tmp_path / "jpg", {"cat/1.png": None, "dog/1.jfif": pictures.file(kind="JPEG")})
     prepare(cifar_spec(tmp_path / "jpg"), tmp_path / "s2")
     assert "made from JPEG files" in capsys.readouterr().err
     for store, lossy in (("s1", False), ("s2", True)):

@@ -256,6 +256,38 @@ def test_a_folder_of_any_images_is_read_in_natural_order(tmp_path: Path) -> None
     assert manifest.packing.terms is None
 
 
+def test_jpegs_called_jfif_are_read_by_their_content(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    full_size((40, 40))(0).save(mine / "0.png")
+    full_size((40, 40))(1).save(mine / "1.JFIF", format="JPEG")
+    full_size((40, 40))(2).save(mine / "2.jpg")
+    for place in (mine, zip_of(mine, tmp_path / "mine.zip")):
+        stored = images_of("folder", place, tmp_path / f"of-{place.name}")
+        (mine / "1.JFIF").rename(mine / "1.jpg")
+        named_jpg = images_of("folder", mine, tmp_path / f"named-jpg-{place.name}")
+        (mine / "1.jpg").rename(mine / "1.JFIF")
+        assert len(stored) == 3
+        np.testing.assert_array_equal(stored, named_jpg)
+
+
+def test_a_store_from_before_jfif_was_read_is_kept_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    full_size((40, 40))(0).save(mine / "0.png")
+    before = prepare(spec_of("folder", mine), tmp_path / "store")
+    full_size((40, 40))(1).save(mine / "1.jfif", format="JPEG")
+    assert prepare(spec_of("folder", mine), tmp_path / "store") == before
+    assert (
+        "x: files called .jfif (1) are not in its store, which was made of the others; delete its folder to have them "
+        "packed, too\n" in capsys.readouterr().err
+    )
+    full_size((40, 40))(2).save(mine / "2.png")
+    assert prepare(spec_of("folder", mine), tmp_path / "store").count == 3
+
+
 def test_images_in_forms_that_are_not_read_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,6 +146,15 @@ def test_a_lock_without_any_record_stays_until_asked(
     assert capsys.readouterr().err == f"{tmp_path}: unlocked\n"
 
 
+def test_who_claims_learns_whether_another_one_lives(
+    tmp_path: Path, start: Callable[..., Snakemake]
+) -> None:
+    other = start("look")
+    assert not workflow_lock.claim(tmp_path, print)
+    other.kill()
+    assert workflow_lock.claim(tmp_path / "elsewhere", print)
+
+
 def test_nothing_locked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     unlock(tmp_path)
     assert capsys.readouterr().err == f"{tmp_path}: nothing was locked\n"

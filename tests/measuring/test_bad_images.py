@@ -66,6 +66,11 @@ def jpeg(folder: Path) -> None:
     noise(7).save(folder / "007.jpg")
 
 
+def jpeg_called_jfif(folder: Path) -> None:
+    (folder / "007.png").unlink()
+    noise(7).save(folder / "007.jfif", format="JPEG")
+
+
 def jpeg_called_png(folder: Path) -> None:
     noise(7).save(folder / "007.png", format="JPEG")
 
@@ -223,6 +228,10 @@ ROWS: list[tuple[Damage, str]] = [
     (
         jpeg,
         "{place}/007.jpg: is a JPEG, whose artefacts would be measured with the images; write them as PNG",
+    ),
+    (
+        jpeg_called_jfif,
+        "{place}/007.jfif: is a JPEG, whose artefacts would be measured with the images; write them as PNG",
     ),
     (
         jpeg_called_png,

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 
 from msgbench.analysis.claims.forms import make_claims
+from msgbench.analysis.figures import make_figures
 from msgbench.analysis.report import make_report, zip_results
 from msgbench.analysis.table_forms import make_table
 from msgbench.errors import ResultsError
@@ -20,6 +21,7 @@ def packed(results_tree, tmp_path_factory):
     folder = tmp_path_factory.mktemp("packed")
     tree = results_tree(folder, "smoke").complete(grids=True)
     make_table(tree.benchmark, tree.layout, "table3", tree.layout.table_csv("table3"))
+    make_figures(tree.benchmark, tree.layout, ["table3"])
     make_claims(tree.benchmark, tree.layout)
     run, store = tree.folder(LR3), tree.dataset()
     for path in (
@@ -54,6 +56,17 @@ def test_nothing_large_and_nothing_of_the_user_s_alone_is_in_it(packed):
     for wanted in ("report/index.html", "tables/table3.csv", "claims/claims.json"):
         assert f"smoke/{wanted}" in names
     assert sum(name.endswith("train.json") for name in names) == 4
+
+
+def test_a_figure_is_in_it_once_and_is_what_the_page_shows(packed):
+    tree, out, _ = packed
+    drawn = tree.layout.figure("table3")
+    assert (tree.layout.report_figures / drawn.name).read_bytes() == drawn.read_bytes()
+    with zipfile.ZipFile(out) as archive:
+        held = [name for name in archive.namelist() if archive.read(name) == drawn.read_bytes()]
+        page = archive.read("smoke/report/index.html").decode()
+    assert held == ["smoke/figures/table3.png"]
+    assert '<a class="zoom" href="../figures/table3.png"><img src="../figures/table3.png"' in page
 
 
 def test_the_same_results_give_the_same_zip(packed):

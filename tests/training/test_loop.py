@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.metadata
 import json
@@ -289,6 +290,81 @@ def test_killed_at_random_points_the_bits_are_those_of_an_uninterrupted_run(
     assert not list(killed.rglob(".*.tmp"))
 
 
+# What is written in a training of 48 images, each at a moment when a signal or a kill is to come.
+WRITTEN = (
+    "training-state-0000000024.pt",
+    "training-state-0000000024.json",
+    "snapshot-0000000032.safetensors",
+    "grid-0000000032-0008px.png",
+    "observed-0000000044.safetensors",
+    "train.json",
+)
+
+
+@pytest.mark.parametrize("file", WRITTEN)
+def test_a_signal_during_the_write_of_a_file_loses_nothing(
+    make_run: MakeRun, store_dir: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """The file is whole, and the training stops or is done; then it goes on to the same bits."""
+    whole, stopped = make_run("whole"), make_run("stopped")
+    train(whole, store_dir, "cpu")
+    replace = os.replace
+
+    def signalled(source: Path, target: Path) -> None:
+        if Path(target).name == file:
+            os.kill(os.getpid(), signal.SIGTERM)
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", signalled)
+        # After the last step there is nothing to stop.
+        stops = file != "train.json"
+        with pytest.raises(StoppedBySignal) if stops else contextlib.nullcontext():
+            train(stopped, store_dir, "cpu")
+    assert list(stopped.rglob(file))
+    train(stopped, store_dir, "cpu")
+    assert results_of(whole) == results_of(stopped)
+    assert not list(stopped.rglob(".*.tmp"))
+
+
+# A training that is killed when all bytes of a file are written, and it is not yet in its place.
+KILLED_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from msgbench.cli import main
+
+file, replace = sys.argv.pop(1), os.replace
+
+def killed(source, target):
+    if Path(target).name == file:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+
+os.replace = killed
+main()
+"""
+
+
+@pytest.mark.slow
+def test_killed_during_the_write_of_every_kind_of_file_no_half_of_one_is_taken_or_stays(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    whole, killed = make_run("whole"), make_run("killed")
+    train(whole, store_dir, "cpu")
+    for file in WRITTEN:
+        program = [sys.executable, "-c", KILLED_WRITING, file, *command(killed, store_dir)[3:]]
+        done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert not list(killed.rglob(file))
+        (left,) = killed.rglob(".*.tmp")
+        assert left.name.startswith(f".{file}.")
+    train(killed, store_dir, "cpu")
+    assert results_of(whole) == results_of(killed)
+    assert not list(killed.rglob(".*.tmp"))
+    attempts = json.loads((killed / "train.json").read_bytes())["attempts"]
+    assert attempts[-1]["ended"] == "finished"
+
+
 def test_a_corrupt_newest_state_falls_back_to_the_one_before_and_says_so(
     make_run: MakeRun,
     store_dir: Path,
@@ -471,6 +547,40 @@ def test_a_snapshot_is_not_taken_of_what_is_not_finite(
     assert [path.name for path in (run_dir / "snapshots").iterdir()] == [
         "snapshot-0000000000.safetensors"
     ]
+
+
+@pytest.mark.parametrize(("part", "nimg"), [("G", 24), ("D", 24), ("G", 48), ("opt_G", 24)])
+def test_nothing_is_saved_of_a_step_that_only_the_next_loss_would_tell_of(
+    make_run: MakeRun, store_dir: Path, monkeypatch: pytest.MonkeyPatch, part: str, nimg: int
+) -> None:
+    """Gradients overflow where losses do not; at 48 images there is no next loss, and no training may end well."""
+    original = loop.both_steps
+
+    def overflowing(nets: Networks, reals: Any, run: RunSpec, cur_nimg: int, *more: Any) -> Any:
+        reports = original(nets, reals, run, cur_nimg, *more)
+        if cur_nimg + 4 == nimg:
+            moments = nets.opt_G.state[next(nets.G.parameters())]
+            poisoned = (
+                moments["exp_avg_sq"] if part == "opt_G" else getattr(nets, part).state_dict()
+            )
+            last = poisoned if part == "opt_G" else list(poisoned.values())[-1]
+            last.fill_(float("inf"))
+        return reports
+
+    run_dir, whole = make_run("a"), make_run("whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "both_steps", overflowing)
+        with pytest.raises(
+            TrainingError,
+            match=rf": {part}\.\S+ is not finite at {nimg / 1000:g} kimg, after a step whose losses were; nothing",
+        ):
+            train(run_dir, store_dir, "cpu")
+    saved = sorted(path.name for path in (run_dir / "states").glob("*.pt"))
+    assert saved[-1] == f"training-state-{nimg - 8:010}.pt"
+    assert not list(run_dir.rglob(f"*{nimg:010}*"))
+    train(run_dir, store_dir, "cpu")
+    train(whole, store_dir, "cpu")
+    assert results_of(run_dir) == results_of(whole)
 
 
 def test_a_generator_loss_that_is_not_finite_is_named(make_run: MakeRun, store_dir: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from msgbench.errors import TrainingError
+from msgbench.errors import StoppedBySignal, TrainingError
 from msgbench.records import write_json
 from msgbench.training import loop, steps
 from msgbench.training.feed import room_for_images
@@ -19,7 +21,7 @@ from msgbench.training.preflight import largest_phase, try_largest
 from msgbench.training.share import Share
 
 from . import ranks
-from .conftest import flatten
+from .conftest import flatten, results_of
 from .test_methods import run_of
 from .test_sharing import assert_same
 from .test_sharing import in_float64 as in_float64
@@ -148,6 +150,27 @@ def test_the_largest_step_is_tried_before(name: str, monkeypatch: pytest.MonkeyP
     limited(monkeypatch, 4)
     try_largest(run, torch.device("cpu"), share)
     assert (share.micro_batch, share.halvings) == (4, 1)
+
+
+@pytest.mark.parametrize("name", ["growing stylegan", "msg-progan"])
+def test_a_signal_during_the_trial_of_the_largest_step_is_heard_and_the_bits_are_those_without_it(
+    name: str, store_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, whole, tried = ranks.spec_of(name), tmp_path / "whole", tmp_path / "tried"
+    for folder in (whole, tried):
+        write_json(folder / "spec.json", run.to_json())
+    train(whole, store_dir, "cpu")
+
+    def told_to_stop(training: Any) -> None:
+        try_largest(training.run, training.device, training.share)
+        if not list((tried / "states").glob("*")):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop._Training, "_try_memory", told_to_stop)
+    with pytest.raises(StoppedBySignal):
+        train(tried, store_dir, "cpu")
+    train(tried, store_dir, "cpu")
+    assert results_of(tried) == results_of(whole)
 
 
 def test_the_largest_phase_is_that_of_most_pixels() -> None:

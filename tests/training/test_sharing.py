@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,8 +23,10 @@ import torch.distributed as dist
 from msgbench.config.split import check_processes, legal_processes
 from msgbench.errors import ConfigError, TrainingError
 from msgbench.models.layers import MinibatchStdDev
+from msgbench.records import write_json
 from msgbench.training import heartbeat
 from msgbench.training.heartbeat import Heartbeat
+from msgbench.training.loop import train
 from msgbench.training.networks import Networks
 from msgbench.training.share import ALL, Share
 from msgbench.training.world import World
@@ -31,6 +34,7 @@ from msgbench.training.world import World
 from . import ranks
 from .conftest import MakeRun, results_of, tiny_run
 from .test_growing import GROWING, LENGTHS
+from .test_growing import METHODS as GROWING_METHODS
 from .test_loop import command, wait_for
 from .test_methods import run_of
 
@@ -261,6 +265,84 @@ def test_a_killed_process_ends_the_training_soon_and_is_named_once(
     assert said[1] == ""
 
 
+# What becomes NaN, in rank 1 alone and in the step that ends at 48 images, where a state is due.
+NOT_FINITE_IN_ONE = """
+import os, sys
+from msgbench.cli import main
+from msgbench.training import loop, steps
+
+what = sys.argv.pop(1)
+original, gradients, spoiled = loop.both_steps, steps.gradients, []
+
+def both_steps(nets, reals, run, cur_nimg, *more):
+    if cur_nimg + 16 == 48:
+        spoiled.append(nets.G)
+        if what == "loss":
+            reals[-1].fill_(float("nan"))
+    reports = original(nets, reals, run, cur_nimg, *more)
+    if spoiled and what == "parameter":
+        next(nets.G.parameters()).data.fill_(float("nan"))
+    return reports
+
+def overflowing(network):
+    found = gradients(network)
+    if network in spoiled and what == "gradient":
+        found[-1].fill_(float("nan"))
+    return found
+
+if os.environ["RANK"] == "1":
+    loop.both_steps, steps.gradients = both_steps, overflowing
+main()
+"""
+
+
+SIXTEEN_AT_A_TIME = {"batch_size": 16, "total_kimg": 0.064, "state_kimg": 0.016}
+
+
+def said_of_what_is_not_finite(what: str, run_dir: Path, store_dir: Path) -> str:
+    """The one sentence of two processes when `what` becomes NaN in one of them; nothing is saved of that."""
+    program = [sys.executable, "-c", NOT_FINITE_IN_ONE, what, *command(run_dir, store_dir)[3:]]
+    with processes(program) as started:
+        err = [process.communicate(timeout=120)[1] for process in started]
+        assert [process.returncode for process in started] == [TrainingError.exit_code] * 2, err
+    (told,) = [line for line in "".join(err).splitlines() if line.startswith("msgbench: error")]
+    assert "Traceback" not in "".join(err)
+    saved = sorted(path.name for path in (run_dir / "states").glob("*.pt"))
+    assert saved == ["training-state-0000000016.pt", "training-state-0000000032.pt"]
+    return told
+
+
+def test_what_only_one_process_finds_is_said_by_one_with_its_name(
+    make_run: MakeRun, store_dir: Path
+) -> None:
+    """The others meet no error of their own: their operations end because the connections of that one do."""
+    run_dir = make_run("a", **SIXTEEN_AT_A_TIME)
+    assert re.search(
+        r"the training lost a process and ends: rank 1 \(process \d+ on \S+\) ended: \S+: G\.\S+ is not finite at "
+        r"0\.048 kimg, after a step whose losses were; .*started again, it goes on from its last training state$",
+        said_of_what_is_not_finite("parameter", run_dir, store_dir),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("loss", r": the discriminator loss is not finite at 0\.032 kimg"),
+        ("gradient", r": G\.\S+ is not finite at 0\.048 kimg, after a step whose losses were"),
+    ],
+)
+def test_a_training_that_was_not_finite_in_one_process_goes_on_as_if_nothing_had_been(
+    make_run: MakeRun, store_dir: Path, what: str, said: str
+) -> None:
+    broken, whole = (make_run(name, **SIXTEEN_AT_A_TIME) for name in ("broken", "whole"))
+    assert re.search(said, said_of_what_is_not_finite(what, broken, store_dir))
+    assert not list(broken.rglob("*0000000048*"))
+    for run_dir in (broken, whole):
+        assert [p.returncode for p in finished(command(run_dir, store_dir))] == [0, 0]
+    assert results_of(whole) == results_of(broken)
+
+
 def test_an_error_that_all_processes_meet_is_said_once(make_run: MakeRun, store_dir: Path) -> None:
     with processes(command(make_run("a", batch_size=8), store_dir), 3) as started:
         said = [process.communicate(timeout=120)[1] for process in started]
@@ -383,8 +465,64 @@ def test_shared_trainings_are_the_same_however_often_they_were_interrupted(
     assert "was trained by 2 and goes on with 1 processes" in alone.stderr
 
 
-def finished(argv: Sequence[str]) -> list[subprocess.Popen[str]]:
-    with processes(argv) as started:
+# Rank 2 is told to stop in the middle of the fade from 4 to 8 pixels.
+STOPPED_IN_A_FADE = """
+import os, signal
+from msgbench.cli import main
+from msgbench.training import loop
+
+original = loop.both_steps
+
+def both_steps(nets, reals, run, cur_nimg, *more):
+    if cur_nimg == 84 and os.environ["RANK"] == "2":
+        os.kill(os.getpid(), signal.SIGUSR2)
+    return original(nets, reals, run, cur_nimg, *more)
+
+loop.both_steps = both_steps
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["progan", "stylegan"])
+def test_a_growing_training_is_shared_by_three_and_goes_on_in_the_middle_of_a_fade(
+    name: str, store_dir: Path, tmp_path: Path
+) -> None:
+    """Batches of 24 images and then of 12, whose groups of 4 two processes could not share."""
+    method = {
+        **GROWING_METHODS[name],
+        "growing": {
+            **GROWING_METHODS[name]["growing"],
+            **{"stable_kimg": 0.048, "fade_kimg": 0.072, "batch_sizes": {4: 24, 8: 12}},
+        },
+        "training": {
+            **{"total_kimg": 0.192, "snapshot_kimg": 0.048, "state_kimg": 0.024},
+            **{"stats_kimg": 0.072, "batch_size": 12},
+        },
+    }
+    run = run_of(method)
+    assert legal_processes(run.spec) == (1, 3)
+    assert run.spec.schedule.at(96).fade == pytest.approx(1 / 3)
+    alone, whole, halves = (tmp_path / name for name in ("alone", "whole", "halves"))
+    for folder in (alone, whole, halves):
+        write_json(folder / "spec.json", run.to_json())
+    assert [p.returncode for p in finished(command(whole, store_dir), 3)] == [0] * 3
+    stopped = [sys.executable, "-c", STOPPED_IN_A_FADE, *command(halves, store_dir)[3:]]
+    assert [p.returncode for p in finished(stopped, 3)] == [140] * 3
+    assert [p.returncode for p in finished(command(halves, store_dir), 3)] == [0] * 3
+    attempts = json.loads((halves / "train.json").read_bytes())["attempts"]
+    assert [(a["end_nimg"], a["processes"]) for a in attempts] == [(96, 3), (192, 3)]
+    assert results_of(whole) == results_of(halves)
+    # One process trains the same: float32 sums in another order, a few steps later.
+    train(alone, store_dir, "cpu")
+    lines = zip(results_of(whole)["stats"], results_of(alone)["stats"], strict=True)
+    for mine, others in lines:
+        assert mine == pytest.approx(others, rel=1e-3, abs=1e-5)
+
+
+def finished(argv: Sequence[str], count: int = 2) -> list[subprocess.Popen[str]]:
+    """`argv` as so many processes, when all have ended."""
+    with processes(argv, count) as started:
         for process in started:
             process.communicate(timeout=120)
     return started

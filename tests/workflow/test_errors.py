@@ -48,6 +48,19 @@ CONFIG_ERRORS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("tabel3", "tabel3: is no target; did you mean 'table3'?"),
+        ("second-lr0.1", "second-lr0.1: is no target; did you mean 'second-lr0.01'?"),
+    ],
+)
+def test_a_misspelt_target(project: Project, target: str, sentence: str) -> None:
+    done = project.snakemake("-n", "table3", target)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == sentence, done.stdout
+
+
 @pytest.mark.parametrize(("words", "sentence"), CONFIG_ERRORS)
 def test_a_wrong_value_on_the_command_line(
     project: Project, words: list[str], sentence: str

@@ -132,12 +132,21 @@ def test_a_machine_without_slurm_is_refused_before_anything_starts(
 
 
 def test_what_only_a_job_can_tell_is_refused_before_anything_starts(project: Project) -> None:
-    done = project.snakemake(
-        "--profile", "slurm", "all", "--set-resources", "train:gpu=-len(wildcards.seed)"
+    """As one sentence; a dry run says it, too, and a training that is done asks for nothing."""
+    asks = "train:gpu=-1 if wildcards.experiment.startswith('second') else 1"
+    arguments = ("--profile", "slurm", "--set-resources", asks)
+    sentence = (
+        "resources.train.gpu: -1 is not allowed; allowed: a number, or model and number like a100:1 "
+        "(a job of second-lr0.01)"
     )
+    done = project.snakemake("all", *arguments)
     assert done.returncode == 1
-    assert "resources.train.gpu: -1 is not allowed; allowed: a number" in done.stdout
+    assert sentence in done.stdout.splitlines(), done.stdout
+    assert "Exception" not in done.stdout
+    assert "Traceback" not in done.stdout
     assert not (project.folder / "results").exists()
+    assert f"would be refused: {sentence}" in project.snakemake("-n", "all", *arguments).stdout
+    assert "refused" not in project.snakemake("-n", "first-lr0.003", *arguments).stdout
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from msgbench.analysis.cost import Workload, announcement, require_accepted
 from msgbench.config import LAYER_TABLES, OWN_TABLES, fingerprint_of, resolve
 from msgbench.config.dataset import WITH_FACES
 from msgbench.config.overrides import layered
+from msgbench.config.sentences import nearest
 from msgbench.config.specs import DATASET_FORMAT, TRAINING_FORMAT
 from msgbench.data.faces.review import review_digest
 from msgbench.data.sources import splits_at
@@ -71,7 +72,12 @@ os.environ.update(PATH=os.pathsep.join(programs))
 # Two live bars of two jobs on one terminal would overwrite each other.
 os.environ.update(MSGBENCH_PROGRESS="plain")
 if workflow.is_main_process:
-    claim(Path(), lambda text: print(text, file=sys.stderr))
+    if not claim(Path(), lambda text: print(text, file=sys.stderr)):
+        print(
+            "another Snakemake is running in this folder; if both would make the same files, this one is refused with a "
+            "LockException: wait for the other (`msgbench status`) and start again, and unlock nothing",
+            file=sys.stderr,
+        )
 
 
 # Names.
@@ -263,14 +269,30 @@ def announce_dry_run(errors):
     if workflow.dryrun and workflow.dag is not None and not errors.any:
         print(announcement(workload()), file=sys.stderr)
         tell_what_is_left_out()
-        for sentence in unshared_trainings():
+        for sentence in refused_jobs():
             print(f"would be refused: {sentence}", file=sys.stderr)
+
+
+def announce_unknown_targets(errors):
+    """The nearest name of a target that there is not: Snakemake's own error says only that nothing makes it.
+
+    Targets are known to a workflow only after its files are read, so this is no check before the error. Of a path
+    nothing is said.
+    """
+    if errors.any and workflow.dag_settings is not None:
+        known = [rule_.name for rule_ in workflow.rules if not rule_.has_wildcards()]
+        for name in sorted(
+            {*workflow.dag_settings.targets}.difference(r.name for r in workflow.rules)
+        ):
+            if "/" not in name and not Path(name).exists():
+                print(f"{name}: is no target{nearest(name, known)}", file=sys.stderr)
 
 
 if workflow.is_main_process:
     seen_errors = SeenErrors(logging.ERROR)
     logger.addHandler(seen_errors)
     atexit.register(announce_dry_run, seen_errors)
+    atexit.register(announce_unknown_targets, seen_errors)
 
 
 # Datasets that are left out.

@@ -3,6 +3,7 @@
 # Both are read from Snakemake's resources: they decide nothing about a result, and nothing is made again when
 # they change.
 
+import contextlib
 import json
 import os
 import shlex
@@ -77,17 +78,14 @@ def threads_to_prepare(wildcards):
 
 
 def asked_by(rule, resources):
-    """What the Slurm job of `rule` asks for; `resources` are those of the Snakemake job."""
+    """What the Slurm job of `rule` asks for, of Snakemake's `resources`; raises ConfigError where it cannot be asked."""
     ignored = GUESSED - set(set_resources.get(rule, {})) | set(workflow.global_resources)
     given = {
         resource: value
         for resource, value in resources.items()
         if resource not in ignored and not isinstance(value, TBDString)
     }
-    try:
-        return benchmark.cluster.of_rule(TASK_OF[rule], rule, given)
-    except MsgbenchError as error:
-        raise WorkflowError(str(error))
+    return benchmark.cluster.of_rule(TASK_OF[rule], rule, given)
 
 
 def stated_for(rule):
@@ -116,7 +114,9 @@ def job_arguments(rule):
     def arguments(wildcards, resources):
         asked = {}
         if is_submitted(rule):
-            asked = asked_by(rule, resources).stated()
+            # Snakemake would show an error here with its own traceback; `refused_jobs` says it before a job starts.
+            with contextlib.suppress(MsgbenchError):
+                asked = asked_by(rule, resources).stated()
         return [
             *("--launcher", launcher_of(rule)),
             *("--task", TASK_OF[rule]),
@@ -162,23 +162,35 @@ def require_jobs():
         raise WorkflowError(str(error))
 
 
-def unshared_trainings():
-    """For each training of this start that its job's processes cannot share, the sentence that refuses it."""
+def refused_jobs():
+    """For each job of this start that asks for what it cannot have, the sentence that refuses it.
+
+    That is what only its wildcards tell, and for a training as many processes as it cannot be shared by.
+    """
     found = []
-    needed = workflow.dag.needrun_jobs(exclude_finished=False) if is_submitted("train") else ()
-    for job in (job for job in needed if job.rule.name == "train"):
-        spec = experiment_of(job.wildcards)
+    for job in workflow.dag.needrun_jobs(exclude_finished=False):
+        rule_name, named = job.rule.name, job.wildcards
+        if rule_name not in SUBMITTED:
+            continue
         try:
-            processes = asked_by("train", dict(job.resources.items())).processes("train")
-            check_processes(spec, processes, f"resources.train of {job.wildcards.experiment}")
+            asked = asked_by(rule_name, dict(job.resources.items()))
+        except MsgbenchError as error:
+            of = named.get("experiment") or named.get("dataset")
+            found.append(f"{error} (a job of {of})" if of else str(error))
+            continue
+        try:
+            if rule_name == "train":
+                processes = asked.processes("train")
+                where = f"resources.train of {named.experiment}"
+                check_processes(experiment_of(named), processes, where)
         except MsgbenchError as error:
             found.append(str(error))
-    return list(dict.fromkeys(found))
+    return sorted(set(found))
 
 
-def require_shared_trainings():
-    """Refuse to start a training with as many processes as it cannot be shared by."""
-    found = unshared_trainings()
+def require_possible_jobs():
+    """Refuse to start while a job of this start asks for what it cannot have."""
+    found = refused_jobs()
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise WorkflowError(f"{found[0]}{more}")

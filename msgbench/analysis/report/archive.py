@@ -1,7 +1,7 @@
 """The results of a tier as one zip for a reviewer: pages, tables, figures, claims, records, grids and logs.
 
-What only a further training or measurement needs stays out: images, snapshots, training states, caches; and what names
-or shows photographs that are the user's alone.
+What only a further training or measurement needs stays out: images, snapshots, training states, caches; what names
+or shows photographs that are the user's alone; and the figures' copies, which `snakemake --report` needs and no page.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def zip_results(layout: Layout, out: Path) -> int:
     """
     if not layout.report_html.is_file():
         raise ResultsError(f"{layout.report_html}: is not there; write it with `msgbench report`")
-    names = sorted(_files(layout.root, out.absolute()))
+    names = sorted(_files(layout, out.absolute()))
     try:
         with (
             atomic_file(out) as file,
@@ -45,10 +45,16 @@ def zip_results(layout: Layout, out: Path) -> int:
     return len(names)
 
 
-def _files(root: Path, out: Path) -> Iterator[Path]:
+def _files(layout: Layout, out: Path) -> Iterator[Path]:
     """The files that a reviewer needs; hidden ones (locks, halves of writing) and links are none."""
-    for folder, folders, files in os.walk(root):
-        folders[:] = [f for f in folders if f not in _FOLDERS_LEFT_OUT and not f.startswith(".")]
+    for folder, folders, files in os.walk(layout.root):
+        folders[:] = [
+            name
+            for name in folders
+            if name not in _FOLDERS_LEFT_OUT
+            and not name.startswith(".")
+            and Path(folder) / name != layout.report_figures
+        ]
         for name in files:
             path = Path(folder) / name
             if name in _FILES_LEFT_OUT or name.startswith(".") or path.is_symlink():

@@ -27,20 +27,13 @@ class PageFigure:
     statement: str
     alt: str
     picture: str
-    shown: str
-    """The report's copy of `picture`."""
     moving: str
     missing: tuple[str, ...]
     files: tuple[Link, ...]
 
 
-def figures_in(
-    folder: Path, planned: Iterable[str], page_folder: Path, copies: Path
-) -> tuple[PageFigure, ...]:
-    """Every figure in `folder` and of `planned`: those of the papers first, by number, then those of tables.
-
-    `copies` is where the report keeps the pictures that it shows.
-    """
+def figures_in(folder: Path, planned: Iterable[str], page_folder: Path) -> tuple[PageFigure, ...]:
+    """Every figure in `folder` and of `planned`: those of the papers first, by number, then those of tables."""
     names = dict.fromkeys([*planned, *(path.stem for path in sorted(folder.glob("*.png")))])
     described = {
         path.stem: content
@@ -49,9 +42,7 @@ def figures_in(
     }
     names |= dict.fromkeys(described)
     ordered = sorted(names, key=lambda name: _order(described.get(name, {})))
-    return tuple(
-        _figure(folder, name, described.get(name, {}), page_folder, copies) for name in ordered
-    )
+    return tuple(_figure(folder, name, described.get(name, {}), page_folder) for name in ordered)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -69,9 +60,7 @@ def _order(content: dict[str, Any]) -> tuple[bool, str, float, str]:
     return (stated is None, str(content.get("paper") or "~")[::-1], float(digits or 0), str(stated))
 
 
-def _figure(
-    folder: Path, name: str, content: dict[str, Any], page_folder: Path, copies: Path
-) -> PageFigure:
+def _figure(folder: Path, name: str, content: dict[str, Any], page_folder: Path) -> PageFigure:
     paths = {suffix: folder / f"{name}.{suffix}" for suffix in _SUFFIXES}
     there = {suffix: path for suffix, path in paths.items() if path.is_file()}
     picture = there.get("png")
@@ -93,7 +82,6 @@ def _figure(
         statement=str(content.get("statement") or ""),
         alt=str(content.get("alt") or title),
         picture="" if picture is None else href(picture, page_folder),
-        shown="" if picture is None else href(copies / picture.name, page_folder),
         moving="" if moving is None else href(moving, page_folder),
         missing=missing,
         files=tuple(link(s.upper(), path, page_folder) for s, path in there.items()),
@@ -101,7 +89,10 @@ def _figure(
 
 
 def copy_pictures(folder: Path, copies: Path) -> None:
-    """Make `copies` hold the PNG files of `folder` and nothing else of that kind."""
+    """Make `copies` hold the PNG files of `folder` and nothing else of that kind, for `snakemake --report`.
+
+    The pages show the files themselves.
+    """
     copies.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in folder.glob("*.png")}
     for old in copies.glob("*.png"):

@@ -83,12 +83,7 @@ def index_of(
             ),
             page.parent,
         ),
-        figures=figures_in(
-            layout.figure("x").parent,
-            figures_of_all(benchmark),
-            page.parent,
-            layout.report_figures,
-        ),
+        figures=figures_in(layout.figure("x").parent, figures_of_all(benchmark), page.parent),
         claims=claims,
         claim_verdicts=counted_verdicts(claims),
         claim_files=files(claim_files, page.parent) if claims else (),

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgbench.config import DatasetSpec
 from msgbench.config.dataset import PHOTOGRAPHS, WITH_FACES
 from msgbench.config.published import PUBLISHED
+from msgbench.console import say
 from msgbench.data.manifest import SourceFacts
 from msgbench.data.sources import cifar10, collection, embedded, flowers, lsun
 from msgbench.data.sources.base import SPLITS, Source, Split
@@ -70,7 +71,8 @@ def recipe_version(source: str) -> int:
 def source_changed(spec: DatasetSpec, facts: SourceFacts) -> bool:
     """Whether the files at `spec.path` are visibly not those of `facts` (names and sizes only, nothing is read).
 
-    False also when nothing is there: a store outlives the files it was made from. Of faces data/faces looks itself.
+    False also when nothing is there: a store outlives the files it was made from; and for a store from before .jfif
+    was read, which runs may have been trained on: that is said. Of faces data/faces looks itself.
     """
     if spec.path is None:
         return False
@@ -86,4 +88,10 @@ def source_changed(spec: DatasetSpec, facts: SourceFacts) -> bool:
         found = open_photographs(spec)
     except DatasetError:
         return False  # nothing readable there (any more); the finished store is still what was asked for
+    if found.jfif and found.count - found.jfif == facts.count:
+        say(
+            f"{spec.name}: files called .jfif ({found.jfif:,}) are not in its store, which was made of the others; "
+            "delete its folder to have them packed, too"
+        )
+        return False
     return found.unpack is None and found.count != facts.count

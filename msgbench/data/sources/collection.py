@@ -22,7 +22,7 @@ RECIPE_VERSION = 1
 
 # Images to whoever put them there: they are not taken, and not passed over in silence.
 _NOT_READ = (
-    ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".ppm", ".pgm", ".tga",
+    ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".ppm", ".pgm", ".tga",
 )  # fmt: skip
 
 
@@ -44,6 +44,8 @@ class Collection:
     """disk that reading takes beside the store"""
     passed_over: tuple[str, ...] = ()
     """names of images in forms that are not read, by their suffix, which lie among the others"""
+    jfif: int = 0
+    """how many of the images are called .jfif: stores that were made before these were read do without them"""
     unpack: Callable[[Path], Collection] | None = field(default=None, repr=False)
     """where nothing can be read before: unpacks below a folder, once, and gives the collection that is read"""
 
@@ -97,6 +99,7 @@ def of_files(
         bytes=sum(one.size for one in listed),
         items=items,
         passed_over=tuple(sorted(passed_over)),
+        jfif=sum(one.name.lower().endswith(".jfif") for one in listed),
     )
 
 

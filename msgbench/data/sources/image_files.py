@@ -23,7 +23,7 @@ from PIL import ExifTags, Image
 from msgbench.data.sources import png
 from msgbench.errors import DatasetError
 
-SUFFIXES = (".png", ".bmp", ".webp", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".bmp", ".webp", ".jpg", ".jpeg", ".jfif")
 ALLOWED = "PNG, BMP, lossless WebP or JPEG"
 
 # Far more than uncompressed pixels with all their metadata need.

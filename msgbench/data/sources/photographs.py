@@ -35,7 +35,7 @@ from msgbench.errors import DatasetError
 # Bumped by hand when the same file would give other pixels.
 DECODING_VERSION = 1
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".npy")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".npy")
 ALLOWED = "JPEG, PNG, WebP, BMP or .npy"
 # Larger than the photographs of any camera's datasets; 200 MB of RGB.
 MOST_PIXELS = 2**26
