@@ -112,7 +112,7 @@ class Schedule:
         """What the step that starts at `nimg` images is made with; at the end, what the next one would be."""
         if self.growing is None:
             return Phase(self.resolution, self._batch_size)
-        stretch = self._stretch(min(nimg, self.total_nimg - 1))
+        stretch = self._stretch(nimg)
         look = stretch.batch_size * self.growing.repeats
         lod = self.lod(stretch.start + (nimg - stretch.start) // look * look)
         resolution = self.resolution >> math.floor(lod)
@@ -138,12 +138,9 @@ class Schedule:
 
     def first_from(self, nimg: int) -> int:
         """The first end of a step (or 0) at or after `nimg` images; the training's end at most."""
-        if nimg <= 0:
-            return 0
-        if nimg >= self.total_nimg:
-            return self.total_nimg
         stretch = self._stretch(nimg)
-        return stretch.start - (stretch.start - nimg) // stretch.batch_size * stretch.batch_size
+        end = stretch.start + _up(nimg - stretch.start, stretch.batch_size)
+        return min(end, self.total_nimg)
 
     def is_due(self, every_kimg: float, nimg: int) -> bool:
         """Whether `nimg`, an end of a step, is the first at or after a multiple of `every_kimg`; 0 always is."""
@@ -160,10 +157,10 @@ class Schedule:
         return list(dict.fromkeys([*due, self.total_nimg]))
 
     def _stretch(self, nimg: int) -> Stretch:
-        """The stretch of the step that shows image number `nimg`, counted from 0."""
-        return self.stretches[max(0, bisect_right(self._starts, nimg) - 1)]
+        """The stretch of the step that shows image number `nimg`, counted from 0; at the end and beyond, the last."""
+        return self.stretches[bisect_right(self._starts, nimg) - 1]
 
 
 def _up(nimg: int, unit: int) -> int:
-    """`nimg` rounded up to whole units, one at least."""
-    return max(1, -(-nimg // unit)) * unit
+    """`nimg` rounded up to whole units."""
+    return -(-nimg // unit) * unit

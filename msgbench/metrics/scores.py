@@ -177,6 +177,6 @@ def _need(what: str, count: int, least: int) -> None:
 
 
 def _finite(what: str, value: float, std: float | None = None) -> Score:
-    if not np.isfinite([value, std or 0.0]).all():
+    if not np.isfinite(value):
         raise MeasurementError(f"{what} is {value}, which is not a finite number")
     return Score(float(value), None if std is None else float(std))

@@ -156,14 +156,17 @@ def test_steps_follow_each_other_without_gap_and_everything_due_lies_on_one(
         ends.append(nimg)
     assert nimg == grown.total_nimg >= 40_000
     assert resolutions == sorted(resolutions)
-    due = [end for end in ends if grown.is_due(1.0, end)]
-    assert due == [end for end in grown.lengths(1.0) if grown.is_due(1.0, end)]
-    assert set(due) <= set(ends)
-    # One for each whole thousand, the first end that reaches it.
-    assert due == [next(end for end in ends if end >= 1000 * k) for k in range(len(due))]
-    assert [grown.first_from(n) for n in (0, 1, 777, 5_000)] == [
-        next(end for end in ends if end >= n) for n in (0, 1, 777, 5_000)
-    ]
+    # Now and then, about once a step, and several times a step.
+    for every in (1000, 25, 7):
+        due = [end for end in ends if grown.is_due(every / 1000, end)]
+        # For each multiple that is reached, the first end that reaches it.
+        first = [next(end for end in ends if end >= n) for n in range(0, ends[-1] + 1, every)]
+        assert due == list(dict.fromkeys(first))
+        assert grown.lengths(every / 1000) == list(dict.fromkeys([*due, grown.total_nimg]))
+    for n in (0, 1, 777, 5_000, nimg - 1, nimg):
+        assert grown.first_from(n) == next(end for end in ends if end >= n)
+    assert grown.first_from(nimg + 1) == nimg
+    assert grown.at(nimg).resolution == grown.at(nimg - 1).resolution
 
 
 def test_lengths_without_growing_are_first_whole_batches() -> None:
@@ -172,6 +175,10 @@ def test_lengths_without_growing_are_first_whole_batches() -> None:
     assert plain.lengths(0.25) == [0, 288, 528, 768, 1008]
     assert plain.at(500) == plain.at(0)
     assert plain.at(0).lod is None
+    assert plain.full_from_nimg == 0
+    # What is shorter than an image is due at every step.
+    assert all(plain.is_due(0.0001, nimg) for nimg in range(0, 1009, 48))
+    assert plain.lengths(0.0001) == list(range(0, 1009, 48))
     with pytest.raises(ValueError, match="no level of detail"):
         plain.lod(0)
 

@@ -109,6 +109,31 @@ def test_statistics_far_from_zero_lose_no_digits() -> None:
     )
 
 
+@pytest.mark.parametrize("apart", [0.1, 10.0])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_digits_that_are_shown_have_to_agree(
+    monkeypatch: pytest.MonkeyPatch, apart: float, sign: int
+) -> None:
+    """A thousandth of the distance, and of 1 below that; whichever of the two forms says more."""
+    a = statistics(normal(100, 8, 2))
+    b = Statistics(a.mean + apart, a.covariance, a.count)
+    ours = frechet_distance(a, b).value
+    assert ours == pytest.approx(8 * apart**2)
+    bound = sign * 1e-3 * max(1.0, ours)
+    metric = torch_fidelity().metric_fid
+    for part, agrees in ((0.9, True), (1.1, False)):
+        monkeypatch.setattr(
+            metric,
+            "fid_statistics_to_metric",
+            lambda *_, said=ours + part * bound: {metric.KEY_METRIC_FID: said},
+        )
+        if agrees:
+            assert confirmed_distance(a, b).value == ours + part * bound
+        else:
+            with pytest.raises(MeasurementError, match="ill-conditioned"):
+                confirmed_distance(a, b)
+
+
 def test_a_disagreement_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = statistics(normal(100, 8, 2)), statistics(normal(100, 8, 3))
     ours = frechet_distance(a, b).value
@@ -193,3 +218,6 @@ def test_too_few_images_for_a_neighbour() -> None:
     assert str(caught.value) == (
         "precision and recall with neighbour 3 needs at least 4 images, the set has 3"
     )
+    # Just enough: every image is in every ball.
+    enough = precision_and_recall(torch.eye(4), torch.eye(4), 3)
+    assert enough.parts == {"precision": 1.0, "recall": 1.0}
