@@ -10,7 +10,7 @@ import shlex
 import sys
 
 from snakemake.common.tbdstring import TBDString
-from snakemake.exceptions import ResourceValidationError, WorkflowError
+from snakemake.exceptions import NestedCoroutineError, ResourceValidationError, WorkflowError
 from snakemake.resources import Resource
 
 from msgbench.config.dataset import PHOTOGRAPHS
@@ -204,6 +204,8 @@ def in_a_sentence(rule, resource, given):
         known = {"input": input, "attempt": attempt, "threads": threads}
         try:
             return given.evaluate(wildcards, rulename=rulename, async_run=async_run, **known).value
+        except NestedCoroutineError:
+            raise  # the sizes of files are not known yet
         except WorkflowError as error:
             why, *more = str(error).splitlines()
             if more:  # Snakemake's advice about quotes, around the error of Python
