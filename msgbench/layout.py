@@ -122,9 +122,14 @@ class Layout:
 
     @classmethod
     def of(cls, results: str, tier: str) -> Layout:
-        """The paths below config's `results`; raises ConfigError when a file lies where that folder should."""
+        """The paths below config's `results`; raises ConfigError when a file, or a link to nothing, lies there."""
         folder = Path(results)
         for place in (folder, *folder.parents):
+            if place.is_symlink() and not place.exists():
+                raise ConfigError(
+                    f"results: {results!r} is not allowed, {place} is a link to {place.readlink()}, which is not "
+                    "there; allowed: a folder, or a new one"
+                )
             if place.exists() and not place.is_dir():
                 raise ConfigError(
                     f"results: {results!r} is not allowed, {place} is a file; allowed: a folder, or a new one"

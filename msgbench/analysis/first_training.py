@@ -97,7 +97,7 @@ def _command(content: Published) -> list[str]:
         f"`{PATH_PLACEHOLDER}` is your copy of {content.dataset}. The command prepares the images, trains, measures"
         + (" and writes this page." if target == TARGET else ".")
         + " Started again after an interruption it goes on from the last training state; finished work is not "
-        "done again.",
+        "done again. The table of README.md is written from the same records by `msgbench results-table`.",
     ]
 
 

@@ -59,6 +59,7 @@ def check(
             )
         yield from _check_store(place, against)
         return
+    guessed = source is None
     source = source or guess(place)
     if source in PHOTOGRAPHS:
         if against is not None and _is_store(against):
@@ -67,7 +68,7 @@ def check(
             )
         yield from check_photographs(place, source, split or "train", against)
     else:
-        yield from _check_source(place, split, against)
+        yield from _check_source(place, split, against, guessed)
 
 
 def _is_store(place: Path) -> bool:
@@ -115,9 +116,18 @@ def _check_store(place: Path, against: Path | None) -> Iterator[str]:
         yield line("leakage", f"not looked for: split {images.split} is train and test together")
 
 
-def _check_source(place: Path, split: Split | None, against: Path | None) -> Iterator[str]:
+def _check_source(
+    place: Path, split: Split | None, against: Path | None, guessed: bool
+) -> Iterator[str]:
     yield line("raw source", place)
-    found = splits_at(_spec(place, split or "train"))
+    try:
+        found = splits_at(_spec(place, split or "train"))
+    except DatasetError as error:
+        if not guessed:
+            raise
+        raise DatasetError(
+            f"{error} (nothing told which dataset it is; --as names it, --as folder any images)"
+        ) from None
     checked = []
     for name in found if split is None else (split,):
         images, facts = _of_source(_spec(place, name))

@@ -156,6 +156,17 @@ def test_a_copy_is_told_by_its_names(tmp_path: Path) -> None:
     assert guess(tmp_path / "oxford_flowers" / "102flowers.tgz") == "oxford_flowers"
 
 
+def test_photographs_that_nothing_names_lead_to_the_option_that_does(tmp_path: Path) -> None:
+    raw = raw_of("folder", tmp_path / "raw", 2)
+    with pytest.raises(DatasetError) as caught:
+        list(check(raw))
+    said = " (nothing told which dataset it is; --as names it, --as folder any images)"
+    assert str(caught.value).endswith(said)
+    with pytest.raises(DatasetError) as caught:
+        list(check(raw, source="cifar10"))
+    assert said not in str(caught.value)
+
+
 def test_on_the_command_line(tmp_path: Path) -> None:
     raw = raw_of("celeba_hq", tmp_path / "raw", 3)
     run = CliRunner().invoke(app, ["data", "check", str(raw), "--as", "folder"])

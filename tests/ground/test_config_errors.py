@@ -532,6 +532,11 @@ COMMANDS = [
         "plan --set results=notes.md/below",
         "results: 'notes.md/below' is not allowed, notes.md is a file; allowed: a folder, or a new one",
     ),
+    (
+        "report --set results=disk/below",
+        "results: 'disk/below' is not allowed, disk is a link to unplugged, which is not there; allowed: a folder, or "
+        "a new one",
+    ),
 ]
 
 
@@ -540,12 +545,13 @@ def test_commands_with_names_and_places_that_cannot_be(
     tmp_path: Path, command: str, expected: str
 ) -> None:
     (tmp_path / "notes.md").write_text("mine\n")
+    (tmp_path / "disk").symlink_to("unplugged")
     done = subprocess.run(
         [sys.executable, "-m", "msgbench.cli", *command.split(), "--config", str(ROOT / "config.yaml")],
         capture_output=True, text=True, cwd=tmp_path, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (2, f"msgbench: error: {expected}\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "notes.md"]
 
 
 def test_rows_of_a_table_may_share_an_experiment_and_differ_in_their_inputs_alone() -> None:
