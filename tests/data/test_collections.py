@@ -288,6 +288,21 @@ def test_a_store_from_before_jfif_was_read_is_kept_and_says_so(
     assert prepare(spec_of("folder", mine), tmp_path / "store").count == 3
 
 
+def test_a_store_stands_without_its_files_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    full_size((40, 40))(0).save(mine / "0.png")
+    before = prepare(spec_of("folder", mine), tmp_path / "store")
+    (mine / "0.png").unlink()
+    assert prepare(spec_of("folder", mine), tmp_path / "store") == before
+    assert (
+        f"x: its store was made before and stands, although {mine}: holds no images; expected a folder"
+        in capsys.readouterr().err
+    )
+
+
 def test_images_in_forms_that_are_not_read_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,16 @@ def test_the_page_needs_its_run_its_images_scores_and_nothing_else(project: Proj
     assert not set(project.plans("all")) & {f"publish {FIRST_TRAINING}", "docs/first-training.md"}
 
 
+def test_in_a_fresh_clone_the_run_is_made_although_its_page_is_there(project: Project) -> None:
+    with_real_images(project)
+    expected = project.plans("first_training")
+    for kept in (f"results/published/{FIRST_TRAINING}.json", "docs/first-training.md"):
+        (project.folder / kept).parent.mkdir(parents=True, exist_ok=True)
+        (project.folder / kept).write_text("{}\n")
+    assert project.plans("first_training") == expected
+    assert "docs/first-training.md" in expected
+
+
 def test_its_commands(project: Project) -> None:
     done = with_real_images(project).snakemake("-n", "first_training")
     shells = re.findall(r"^Shell command: (msgbench .*?) *$", done.stdout, re.MULTILINE)

@@ -355,9 +355,8 @@ def pictures_drawn():
     return digest_of(file for file in sorted(files) if file.is_file())
 
 
-def published_from(wildcards):
+def published_from(name):
     """What an experiment is published from; refuses drawn images before anything is trained."""
-    name = wildcards.experiment
     dataset = benchmark.experiments[name].dataset
     if dataset.is_stand_in:
         raise WorkflowError(

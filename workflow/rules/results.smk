@@ -229,7 +229,7 @@ rule report:
 # pictures lie undeclared beside it.
 rule publish:
     input:
-        published_from,
+        lambda wildcards: published_from(wildcards.experiment),
     output:
         layout.published_json("{experiment}"),
     log:
@@ -247,8 +247,18 @@ rule publish:
         "msgbench publish {wildcards.experiment} --log {log:q} {params.config:q}"
 
 
-# Not part of `all`: it trains on your copy of the real images. The page's pictures lie undeclared beside it.
+# Not part of `all`: it trains on your copy of the real images. The run itself is asked for, too: records and page are
+# kept with the sources, so that in a fresh clone nothing would be done for them.
 rule first_training:
+    input:
+        lambda wildcards: published_from(FIRST_TRAINING),
+        "docs/first-training.md",
+    message:
+        "target first_training"
+
+
+# The page's pictures lie undeclared beside it.
+rule walkthrough:
     input:
         layout.published_json(FIRST_TRAINING),
     output:

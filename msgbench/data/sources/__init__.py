@@ -72,7 +72,7 @@ def source_changed(spec: DatasetSpec, facts: SourceFacts) -> bool:
     """Whether the files at `spec.path` are visibly not those of `facts` (names and sizes only, nothing is read).
 
     False also when nothing is there: a store outlives the files it was made from; and for a store from before .jfif
-    was read, which runs may have been trained on: that is said. Of faces data/faces looks itself.
+    was read, which runs may have been trained on. Of photographs both are said. Of faces data/faces looks itself.
     """
     if spec.path is None:
         return False
@@ -86,8 +86,10 @@ def source_changed(spec: DatasetSpec, facts: SourceFacts) -> bool:
         return False
     try:
         found = open_photographs(spec)
-    except DatasetError:
-        return False  # nothing readable there (any more); the finished store is still what was asked for
+    except DatasetError as error:
+        # Nothing readable there (any more); the finished store is still what was asked for.
+        say(f"{spec.name}: its store was made before and stands, although {error}")
+        return False
     if found.jfif and found.count - found.jfif == facts.count:
         say(
             f"{spec.name}: files called .jfif ({found.jfif:,}) are not in its store, which was made of the others; "
