@@ -186,9 +186,19 @@ class Heartbeat:
                     what = self.noted()
             if what:
                 # The main thread hears of it by itself, unless it waits for the dead.
-                if not self._ended.wait(GRACE_SECONDS):
+                if not self._ended_within_grace():
                     self._end_at_once(what)
                 return
+
+    def _ended_within_grace(self) -> bool:
+        """Beat on for a while: a process that takes its time to end is not gone, and may have the word."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < deadline:
+            if self._ended.wait(BEAT_SECONDS):
+                return True
+            with contextlib.suppress(RuntimeError):
+                self._beat()
+        return False
 
     def _end_at_once(self, what: str) -> None:
         if self.has_the_word():

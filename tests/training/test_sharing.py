@@ -378,6 +378,23 @@ def test_the_lowest_that_is_left_says_that_the_first_is_gone(
         assert [one.result() for one in words] == [False, True]
 
 
+def test_a_first_process_that_takes_its_time_to_end_keeps_the_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It beats on while its main thread is on the way, so that nobody takes it for gone and speaks, too."""
+    first, second = hearts(2, monkeypatch)
+    for name in ("WORD_SECONDS", "GRACE_SECONDS"):
+        monkeypatch.setattr(heartbeat, name, 200.0)
+    with ThreadPoolExecutor() as pool, first:
+        second.note("rank 1 ended: why")
+        later = pool.submit(second.has_the_word)
+        beats = first._store.add("beat/0", 0)
+        wait_for(lambda: first._store.add("beat/0", 0) > beats + 10)
+        assert not later.done()
+        assert first.has_the_word()
+        assert not later.result(timeout=60)
+
+
 class _Told(World):
     """A world of two whose other process states `others` of what is compared."""
 
