@@ -80,7 +80,7 @@ def value_verdict(
         return Verdict("inconclusive", f"{len(values)} seed{'s' if len(values) != 1 else ''}")
     ours = mean(values)
     assert ours is not None
-    tolerance = max(RELATIVE_TOLERANCE * abs(printed), 2 * (standard_deviation(values) or 0.0))
+    tolerance = max(RELATIVE_TOLERANCE * printed, 2 * (standard_deviation(values) or 0.0))
     if abs(ours - printed) <= tolerance:
         return Verdict("reproduced")
     return Verdict("better" if (ours > printed) == (direction == "higher") else "worse")

@@ -14,7 +14,7 @@ from msgbench.analysis.table_forms import make_table, table_frame, table_latex, 
 from msgbench.analysis.tables import Table, build_table, number, with_interval
 from msgbench.config import TableSpec
 from msgbench.errors import ResultsError
-from msgbench.records import read_json
+from msgbench.records import read_json, write_json
 
 LR3 = "cifar10-msg-progan-lr0.003"
 
@@ -152,6 +152,41 @@ def test_paper_tier_verdicts(paper):
     assert "8.63 ± 0.10 [8.53, 8.73]" in markdown
     reason = "left out: datasets.cifar10.path is not set"
     assert f"- cifar10-msg-progan-lr0.01, seed 2: not run: {reason}" in markdown
+
+
+def measured_energy(tree, seed, *joule):
+    """Writes into train.json of LR3's run that its attempts took so much; None: not measured."""
+    path = tree.folder(LR3, seed) / "train.json"
+    train = read_json(path)
+    attempt = train["attempts"][0]
+    train["attempts"] = [{**attempt, "energy_joule": value} for value in joule]
+    write_json(path, train)
+
+
+def test_energy_is_in_kwh_and_only_where_all_of_it_was_measured(paper, make_tree):
+    paper({LR3: (8.63, (-0.1, 0.0))})
+    tree = make_tree("paper")  # the same folder
+    assert made_row(tree).energy_kwh is None
+    measured_energy(tree, 0, 3.6e6, 1.8e6)
+    assert made_row(tree).energy_kwh is None  # of one seed of two
+    measured_energy(tree, 1, 7.2e6)
+    assert made_row(tree).energy_kwh == pytest.approx(3.5)
+    measured_energy(tree, 1, 7.2e6, None)
+    assert made_row(tree).energy_kwh is None
+
+
+def test_core_hours_count_every_thread(make_tree):
+    tree = make_tree("smoke", {"tiers": {"smoke": {"defaults": {"training": {"num_threads": 3}}}}})
+    tree.dataset()
+    tree.train(LR3, seconds=7200.0)
+    row = made_row(tree)
+    assert (row.cpu_hours, row.gpu_hours) == (pytest.approx(6.0), 0.0)
+
+
+def made_row(tree):
+    """LR3's row of Table 3 by the records that are there."""
+    table = build_table(collect(tree.benchmark, tree.layout), "table3")
+    return next(row for row in table.rows if row.spec.experiment == LR3)
 
 
 def test_a_cut_dataset_makes_the_paper_tier_scaled(make_tree):

@@ -41,6 +41,12 @@ def test_the_deviation_is_that_of_a_sample():
     assert judge([5.6, 6.5, 7.4]) == "reproduced"
 
 
+def test_exactly_the_tolerance_is_within():
+    assert judge([11.0, 11.0, 11.0], printed=10.0) == "reproduced"
+    # Deviation 1 exactly, the mean two of them away.
+    assert judge([11.0, 12.0, 13.0], printed=10.0) == "reproduced"
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

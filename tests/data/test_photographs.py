@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from msgbench.data.sources import photographs
 from msgbench.data.sources.photographs import Rule, read_photograph
 from msgbench.errors import DatasetError
 
@@ -294,3 +295,11 @@ def test_arrays_of_other_shapes_and_types_are_refused() -> None:
     np.save(buffer, np.array([{}]), allow_pickle=True)
     with pytest.raises(DatasetError, match="damaged or truncated NPY"):
         read(buffer.getvalue())
+
+
+def test_a_photograph_of_the_most_pixels_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photographs, "MOST_PIXELS", 24 * 16)
+    largest, larger = (saved(Image.new("RGB", (24, height))) for height in (16, 17))
+    assert read(largest)[0].shape[-1] == 3
+    with pytest.raises(DatasetError, match="states a size of 24x17 px; expected a photograph"):
+        read(larger)
