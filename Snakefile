@@ -51,4 +51,5 @@ rule all:
         "target all, tier {benchmark.tier}"
 
 
+say_in_sentences()
 require_known_rules()

@@ -143,9 +143,12 @@ class Lab:
 
     def training(self, run_dir: Path, **changes: float) -> list[str]:
         """Make a tiny store and plan a run in `run_dir`; the command that really trains it."""
+        return self.planned(run_dir, {"defaults": {"training": changes}})
+
+    def planned(self, run_dir: Path, values: dict[str, Any]) -> list[str]:
+        """As `training`, with changes to the whole configuration."""
         config = Path(__file__).parents[1] / "workflow" / "config.yaml"
-        values = merge(TINY, {"defaults": {"training": changes}})
-        run = load_benchmark(config, values).run("first-lr0.003", 0)
+        run = load_benchmark(config, merge(TINY, values)).run("first-lr0.003", 0)
         store = self.root / "store"
         if not store.exists():
             prepare(run.spec.dataset, store)

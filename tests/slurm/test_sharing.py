@@ -6,15 +6,18 @@ import json
 import os
 import re
 import signal
+import socket
 from pathlib import Path
 
 import psutil
 import pytest
 
+from msgbench.config import RunSpec
+
 from .cluster import wait_until
 from .lab import Lab
 from .overlap import overlapping
-from .test_requeues import images, states
+from .test_requeues import checksums, images, states, trained
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
 
@@ -39,6 +42,64 @@ def test_four_processes_on_two_nodes_stop_together_and_go_on(lab: Lab) -> None:
         ("finished", 4),
     ]
     assert attempts[1]["start_nimg"] == attempts[0]["end_nimg"] >= 100
+
+
+# StyleGAN with style mixing, fading from 4 to 8 px between 240 and 2,640 images, in batches that two cannot share.
+GROWING = {
+    "methods": {
+        "msg-progan": {"model": {"family": "stylegan"}, "loss": {"adversarial": "non_saturating"}}
+    },
+    "defaults": {
+        "loss": {"penalty": "r1", "drift_weight": 0.0, "style_mixing": 0.9},
+        "growing": {"stable_kimg": 0.24, "fade_kimg": 2.4, "batch_sizes": {4: 24, 8: 12}},
+        "training": {"batch_size": 12, "total_kimg": 3, "state_kimg": 3, "snapshot_kimg": 0.6},
+    },
+}
+
+
+@overlapping(seconds=120)
+def test_three_processes_stop_in_the_middle_of_a_fade_and_end_with_the_bits_of_three_without_slurm(
+    lab: Lab,
+) -> None:
+    command = lab.planned(lab.run_dir, GROWING)
+    code, said = lab.launch(command, {"tasks_per_node": 2}).end(60)
+    assert code == 2, said
+    assert "batches of 24, 12 images in whole groups of 4 can be shared by 1, 3" in said
+    login = lab.launch(command, {"tasks_per_node": 3, "mem_mb": 3000})
+    wait_until(lambda: images(lab.run_dir) >= 480, "480 images", 240)
+    # Held still, so that it does not fade to the end before it hears the signal.
+    first = process_of(lab.run_dir, rank=0)
+    os.kill(first, signal.SIGSTOP)
+    lab.cluster.run("scancel", "--signal=USR2", lab.record().job_id)
+    wait_until(lambda: is_waiting_for_a_signal(first), "the signal to arrive", 60)
+    os.kill(first, signal.SIGCONT)
+    code, said = login.end(300)
+    assert code == 0, said
+    attempts = trained(lab.run_dir)["attempts"]
+    schedule = RunSpec.read(lab.run_dir).spec.schedule
+    assert [attempt["processes"] for attempt in attempts] == [3, 3]
+    assert 0 < schedule.at(attempts[0]["end_nimg"]).fade < 1
+    calm = lab.root / "calm" / "seed0"
+    command = lab.planned(calm, GROWING)
+    together = {"WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(3)]
+    for one in [lab.login(command, lab.root, **together, **rank) for rank in ranks]:
+        code, said = one.end(240)
+        assert code == 0, said
+    assert checksums(trained(calm)) == checksums(trained(lab.run_dir))
+
+
+def is_waiting_for_a_signal(pid: int) -> bool:
+    """Whether the stopped process `pid` has a SIGTERM or SIGUSR2 to hear when it goes on."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    pending = int(re.findall(r"^ShdPnd:\s*(\w+)", status, re.MULTILINE)[0], 16)
+    return any(pending >> (number - 1) & 1 for number in (signal.SIGTERM, signal.SIGUSR2))
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 @overlapping(seconds=100)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -147,6 +149,43 @@ def test_what_only_a_job_can_tell_is_refused_before_anything_starts(project: Pro
     assert not (project.folder / "results").exists()
     assert f"would be refused: {sentence}" in project.snakemake("-n", "all", *arguments).stdout
     assert "refused" not in project.snakemake("-n", "first-lr0.003", *arguments).stdout
+
+
+OF_A_JOB = "it may use wildcards.experiment, wildcards.fp, wildcards.seed, input, attempt, threads"
+NO_VALUE = [
+    ("gpu=wildcards.nothing", "AttributeError: 'Wildcards' object has no attribute 'nothing'"),
+    ("gpu=attempt / 0", "ZeroDivisionError: division by zero"),
+    (
+        "runtime=wildcards.experiment",
+        "Resource 'runtime' with value 'first-lr0.003' could not be parsed as minutes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "why"), NO_VALUE)
+def test_a_resource_without_a_value_for_a_job_is_named_without_a_traceback(
+    project: Project, given: str, why: str
+) -> None:
+    fingerprint = project.run_dir("first-lr0.003").parent.name
+    key, _, expression = given.partition("=")
+    said = project.snakemake(
+        "--profile", "slurm", "first-lr0.003", "--set-resources", f"train:{given}"
+    ).stdout
+    sentence = f"resources.train.{key}: {expression} has no value for first-lr0.003 {fingerprint} 0 ({why}); {OF_A_JOB}"
+    assert sentence in said, said
+    assert "Traceback" not in said
+    assert "InputFunctionException" not in said
+    assert not (project.folder / "results").exists()
+
+
+def test_what_jobs_compute_of_what_they_are_is_asked_for(project: Project) -> None:
+    computed = ("mem_mb=1000 * attempt", "runtime='2h' if wildcards.seed == '0' else 5", "gpu=2")
+    said = project.snakemake(
+        *("--profile", "slurm", "-n", "first-lr0.003", "--set-resources"),
+        *(f"train:{given}" for given in computed),
+    ).stdout
+    (asked,) = re.findall(r"--task train --resources '(.*?)'", said)
+    assert json.loads(asked) == {"runtime": 120, "mem_mb": 1000, "gpu": 2}
 
 
 @pytest.mark.parametrize(

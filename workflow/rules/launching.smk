@@ -10,7 +10,8 @@ import shlex
 import sys
 
 from snakemake.common.tbdstring import TBDString
-from snakemake.exceptions import WorkflowError
+from snakemake.exceptions import NestedCoroutineError, ResourceValidationError, WorkflowError
+from snakemake.resources import Resource
 
 from msgbench.config.dataset import PHOTOGRAPHS
 from msgbench.config.document import known_launcher
@@ -194,6 +195,37 @@ def require_possible_jobs():
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise WorkflowError(f"{found[0]}{more}")
+
+
+def in_a_sentence(rule, resource, given):
+    """The resource `given`; where a job of `rule` has no value of it, that is a sentence with its key, and no traceback."""
+
+    def value(wildcards, input, attempt, threads, rulename, async_run):
+        known = {"input": input, "attempt": attempt, "threads": threads}
+        try:
+            return given.evaluate(wildcards, rulename=rulename, async_run=async_run, **known).value
+        except NestedCoroutineError:
+            raise  # the sizes of files are not known yet
+        except WorkflowError as error:
+            why, *more = str(error).splitlines()
+            if more:  # Snakemake's advice about quotes, around the error of Python
+                why = f"{type(error.__context__).__name__}: {error.__context__}"
+            names = ", ".join(f"wildcards.{name}" for name in wildcards.keys())
+            raise ResourceValidationError(
+                f"resources.{rule}.{resource}: {given.raw} has no value for {' '.join(wildcards)} ({why}); it may use "
+                f"{', '.join(filter(None, [names, 'input, attempt, threads']))}"
+            )
+
+    return Resource(resource, value, raw=given.raw)
+
+
+def say_in_sentences():
+    """Have resources that only a job can tell fail in a sentence."""
+    for rule_ in (rule_ for rule_ in workflow.rules if rule_.name in SUBMITTED):
+        for resource, given in list(rule_.resources.items()):
+            of_a_job = any(word in str(given.raw) for word in OF_A_JOB)
+            if given.is_evaluable() and given.raw is not None and of_a_job:
+                rule_.resources[resource] = in_a_sentence(rule_.name, resource, given)
 
 
 def require_known_rules():
