@@ -35,7 +35,7 @@ from msgbench.layout import EVALUATE_JSON, OBSERVATIONS_JSONL, TRAIN_JSON, Layou
 from msgbench.protocols import get_protocol
 from msgbench.synthetic import ResultsTree, learning
 
-from .conftest import ROOT
+from ..made_up_tree import ROOT
 
 PAPERS = ROOT.parent / "shared" / "papers"
 FID = "fid50k"

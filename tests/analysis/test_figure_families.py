@@ -27,7 +27,7 @@ from msgbench.errors import ResultsError
 from msgbench.layout import OBSERVATIONS_JSONL, SAMPLES_JSON, TRAIN_JSON
 from msgbench.records import read_json, write_json
 
-from .conftest import tree_in
+from ..made_up_tree import tree_in
 from .made_up import write_observations, write_pictures
 
 PROGAN, MSG = "celeba-hq-progan-authors", "celeba-hq-msg-progan"

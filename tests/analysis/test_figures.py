@@ -34,7 +34,7 @@ from msgbench.errors import ResultsError
 from msgbench.layout import REAL_JSON, TRAIN_JSON
 from msgbench.records import read_json, write_json
 
-from .conftest import tree_in
+from ..made_up_tree import tree_in
 
 LR3 = "cifar10-msg-progan-lr0.003"
 

@@ -11,6 +11,12 @@ import pytest
 import torch
 
 from msgbench.config import ModelSpec
+from msgbench.models.layers import ConvDownsample2d, UpsampleConv2d, draw_parameters
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    """A generator of the test's own."""
+    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture
@@ -125,3 +131,25 @@ def slow_mbstd() -> Callable[[np.ndarray, int], np.ndarray]:
         return out
 
     return twin
+
+
+def require_fused_is_the_same(
+    layer: UpsampleConv2d | ConvDownsample2d, side: int, out_side: int
+) -> None:
+    """`layer` (6 to 5 channels, float64, not yet drawn) is one function, fused or not, with both its derivatives."""
+    draw_parameters(layer, seeded())
+    with torch.no_grad():
+        layer.bias.copy_(torch.arange(5.0))
+    x = torch.randn(2, 6, side, side, generator=seeded(1), dtype=torch.float64, requires_grad=True)
+    results = []
+    for fused in (False, True):
+        layer.fused = fused
+        out = layer(x)
+        assert out.shape == (2, 5, out_side, out_side)
+        first = torch.autograd.grad(
+            out.sin().sum(), [x, layer.weight, layer.bias], create_graph=True
+        )
+        second = torch.autograd.grad(first[0].square().sum(), [x, layer.weight])
+        results.append([out, *first, *second])
+    for step_by_step, fused in zip(*results, strict=True):
+        torch.testing.assert_close(step_by_step, fused, rtol=1e-10, atol=1e-10)

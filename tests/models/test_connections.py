@@ -10,11 +10,9 @@ from msgbench.losses.adversarial import wgan_g_loss
 from msgbench.models.build import build_discriminator, build_generator
 from msgbench.models.generator import draw_noise
 
+from .conftest import seeded
+
 ALL = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize(

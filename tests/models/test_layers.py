@@ -22,9 +22,7 @@ from msgbench.models.layers import (
     leaky_relu,
 )
 
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from .conftest import require_fused_is_the_same, seeded
 
 
 def test_equalized_conv_scales_the_weight_and_not_the_bias():
@@ -40,23 +38,7 @@ def test_equalized_conv_scales_the_weight_and_not_the_bias():
 
 @pytest.mark.parametrize("side", [4, 8, 16])
 def test_upsampling_fused_with_its_convolution_is_the_same_function(side):
-    layer = UpsampleConv2d(6, 5).double()
-    draw_parameters(layer, seeded())
-    with torch.no_grad():
-        layer.bias.copy_(torch.arange(5.0))
-    x = torch.randn(2, 6, side, side, generator=seeded(1), dtype=torch.float64, requires_grad=True)
-    results = []
-    for fused in (False, True):
-        layer.fused = fused
-        out = layer(x)
-        assert out.shape == (2, 5, 2 * side, 2 * side)
-        first = torch.autograd.grad(
-            out.sin().sum(), [x, layer.weight, layer.bias], create_graph=True
-        )
-        second = torch.autograd.grad(first[0].square().sum(), [x, layer.weight])
-        results.append([out, *first, *second])
-    for step_by_step, fused in zip(*results, strict=True):
-        torch.testing.assert_close(step_by_step, fused, rtol=1e-10, atol=1e-10)
+    require_fused_is_the_same(UpsampleConv2d(6, 5).double(), side, 2 * side)
 
 
 def test_equalized_linear_scales_the_weight_and_not_the_bias():

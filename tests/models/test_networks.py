@@ -14,11 +14,9 @@ from msgbench.errors import ConfigError
 from msgbench.models.build import build_discriminator, build_generator
 from msgbench.models.combine import PhiSimple, make_combine
 
+from .conftest import seeded
+
 SQRT2 = math.sqrt(2)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def expected_generator_scales(spec, c):

@@ -12,12 +12,10 @@ from msgbench.models.build import build_discriminator, build_generator
 from msgbench.models.layers import EPSILON, MinibatchStdDev, PixelNorm
 from msgbench.models.precision import set_precision
 
+from .conftest import seeded
+
 # One rounding to bfloat16 is at most 2^-9 relative; a dozen layers add up to a few percent.
 A_FEW_PERCENT = 0.06
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(scope="module")

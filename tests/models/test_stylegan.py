@@ -13,16 +13,14 @@ from msgbench.errors import ConfigError
 from msgbench.losses.adversarial import wgan_g_loss
 from msgbench.models.build import build_discriminator, build_generator
 from msgbench.models.generator import draw_noise
-from msgbench.models.layers import Blur, ConvDownsample2d, draw_parameters
+from msgbench.models.layers import Blur, ConvDownsample2d
 from msgbench.models.precision import fuse_upsampling, set_precision, use_channels_last
 from msgbench.models.styles import mix_styles, redraw_noise, truncate
 from msgbench.training.networks import update_ema
 
+from .conftest import require_fused_is_the_same, seeded
+
 SQRT2 = math.sqrt(2)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture
@@ -263,23 +261,7 @@ def test_blur_is_the_binomial_filter(slow):
 
 @pytest.mark.parametrize("side", [8, 16, 32])
 def test_downsampling_fused_with_its_convolution_is_the_same_function(side):
-    layer = ConvDownsample2d(6, 5).double()
-    draw_parameters(layer, seeded())
-    with torch.no_grad():
-        layer.bias.copy_(torch.arange(5.0))
-    x = torch.randn(2, 6, side, side, generator=seeded(1), dtype=torch.float64, requires_grad=True)
-    results = []
-    for fused in (False, True):
-        layer.fused = fused
-        out = layer(x)
-        assert out.shape == (2, 5, side // 2, side // 2)
-        first = torch.autograd.grad(
-            out.sin().sum(), [x, layer.weight, layer.bias], create_graph=True
-        )
-        second = torch.autograd.grad(first[0].square().sum(), [x, layer.weight])
-        results.append([out, *first, *second])
-    for step_by_step, fused in zip(*results, strict=True):
-        torch.testing.assert_close(step_by_step, fused, rtol=1e-10, atol=1e-10)
+    require_fused_is_the_same(ConvDownsample2d(6, 5).double(), side, side // 2)
 
 
 def test_all_parameters_learn(spec):

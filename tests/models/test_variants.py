@@ -15,11 +15,9 @@ from msgbench.models.combine import PhiCatLin, PhiLinCat
 from msgbench.models.describe import discriminator_table, generator_table
 from msgbench.models.layers import MinibatchStdDev, PixelNorm, draw_parameters
 
+from .conftest import seeded
+
 SQRT2 = math.sqrt(2)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def test_phi_lin_cat(slow):

@@ -1,11 +1,8 @@
-"""The results tree of the analysis tests, for the page."""
+"""Results trees for the page."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,22 +14,15 @@ from msgbench.bench.results import made_up_benchmark
 from msgbench.layout import Layout, grid_file
 from msgbench.synthetic import write_results
 
-ROOT = Path(__file__).resolve().parents[2]
-_PATH = Path(__file__).resolve().parent.parent / "analysis" / "conftest.py"
-_SPEC = importlib.util.spec_from_file_location("msgbench_results_tree", _PATH)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-_MODULE = importlib.util.module_from_spec(_SPEC)
-sys.modules[_SPEC.name] = _MODULE  # dataclasses look their module up
-_SPEC.loader.exec_module(_MODULE)
+from ..made_up_tree import ROOT, make_tree, tree_in
 
-make_tree = _MODULE.make_tree
+__all__ = ["make_tree"]
 
 
 @pytest.fixture(scope="session")
 def results_tree():
     """The function (folder, tier, overrides) -> ResultsTree."""
-    return _MODULE.tree_in
+    return tree_in
 
 
 @pytest.fixture(scope="session")

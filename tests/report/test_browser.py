@@ -73,12 +73,17 @@ class Watched:
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("requestfailed", lambda r: self.errors.append(f"{r.url}: {r.failure}"))
+        self.page.on("requestfailed", self._note_failure)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on(
             "console",
             lambda m: self.errors.append(m.text) if m.type in ("error", "warning") else None,
         )
+
+    def _note_failure(self, request: Any) -> None:
+        # Who leaves a page aborts the pictures that it still loads; one that is not there fails otherwise.
+        if request.failure != "net::ERR_ABORTED":
+            self.errors.append(f"{request.url}: {request.failure}")
 
     def check(self, below: Path) -> None:
         """No error, and nothing was asked for but files of the results folder."""
