@@ -40,6 +40,8 @@ class Heartbeat:
         self._timeout = timeout_seconds
         now = time.monotonic()
         self._seen = [(0, now) for _ in names]
+        self._noted = ""
+        self._is_told = False
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -72,15 +74,17 @@ class Heartbeat:
     def noted(self) -> str:
         """What was noted by whoever was first, "" when nothing was."""
         with contextlib.suppress(RuntimeError), self._lock:
-            if self._store.check([_FAILED]):
-                return str(self._store.get(_FAILED).decode())
-        return ""
+            if not self._noted and self._store.check([_FAILED]):
+                self._noted = str(self._store.get(_FAILED).decode())
+        return self._noted
 
     def has_the_word(self) -> bool:
         """Whether it is this process that says what ended them all: the first, or one of those that outlived it.
 
         Two would say it only where they cannot know of each other, because the store died with the first.
         """
+        if self._is_told:
+            return False
         try:
             with self._lock:
                 return self._first_word() if self._rank == 0 else self._later_word()
@@ -191,13 +195,20 @@ class Heartbeat:
                 return
 
     def _ended_within_grace(self) -> bool:
-        """Beat on for a while: a process that takes its time to end is not gone, and may have the word."""
+        """Beat on for a while: a process that takes its time to end is not gone, and may have the word.
+
+        When another has it, that one need not wait for this process, whose main thread may hear of it only by its end.
+        """
         deadline = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < deadline:
             if self._ended.wait(BEAT_SECONDS):
                 return True
             with contextlib.suppress(RuntimeError):
                 self._beat()
+                with self._lock:
+                    if not self._is_told and self._store.check([_SAID]):
+                        self._is_told = True
+                        self._store.set(f"{_HEARD}/{self._rank}", "")
         return False
 
     def _end_at_once(self, what: str) -> None:

@@ -16,6 +16,7 @@ import contextlib
 import os
 import socket
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -107,6 +108,7 @@ class World:
                     yield
             except MsgbenchError as error:
                 # First, because that is what the others notice.
+                _let_go(error)
                 self._part()
                 error.told_by_another = not heart.has_the_word()
                 raise
@@ -230,6 +232,13 @@ class World:
         except RuntimeError as error:
             assert self._heartbeat is not None
             raise ProcessLost(sentence(self._heartbeat.why(error))) from None
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop what the ended calls of `error` worked with: a collective operation among it keeps the connections open."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 class ProcessLost(TrainingError):

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from msgbench.training.heartbeat import Heartbeat
 from msgbench.training.loop import train
 from msgbench.training.networks import Networks
 from msgbench.training.share import ALL, Share
-from msgbench.training.world import World
+from msgbench.training.world import World, _let_go
 
 from . import ranks
 from .conftest import MakeRun, results_of, tiny_run
@@ -393,6 +394,45 @@ def test_a_first_process_that_takes_its_time_to_end_keeps_the_word(
         assert not later.done()
         assert first.has_the_word()
         assert not later.result(timeout=60)
+
+
+def test_nobody_waits_for_a_process_that_cannot_hear_once_it_leaves_the_word_to_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its main thread may be in an operation with the first, which ends only when that does."""
+    first, second = hearts(2, monkeypatch)
+    for name in ("WORD_SECONDS", "GRACE_SECONDS"):
+        monkeypatch.setattr(heartbeat, name, 10_000.0)
+    with second:
+        wait_for(lambda: first._store.add("beat/1", 0) > 0)
+        first.note("rank 0 ended: why")
+        assert first.has_the_word()
+        assert not second.has_the_word()
+        assert second.why(RuntimeError("connection closed")) == "rank 0 ended: why"
+
+
+def test_an_error_lets_go_of_what_its_calls_worked_with() -> None:
+    """An operation in a frame of a traceback would keep connections open that the others wait on."""
+    held = []
+
+    def operation() -> None:
+        work = torch.zeros(1)
+        held.append(weakref.ref(work))
+        raise RuntimeError("broken")
+
+    def step() -> None:
+        images = torch.zeros(1)
+        held.append(weakref.ref(images))
+        try:
+            operation()
+        except RuntimeError:
+            raise TrainingError("lost") from None
+
+    with pytest.raises(TrainingError) as raised:
+        step()
+    assert [one() is None for one in held] == [False, False]
+    _let_go(raised.value)
+    assert [one() is None for one in held] == [True, True]
 
 
 class _Told(World):
