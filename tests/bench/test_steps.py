@@ -63,6 +63,7 @@ def test_two_processes_are_timed_against_one(paper: Benchmark) -> None:
         bench_processes(run, 3, 1)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler, of itself
 def test_compiled_steps_are_timed(paper: Benchmark) -> None:
