@@ -58,12 +58,13 @@ def test_jobs_are_shown_as_they_are_and_cancelled(lab: Lab) -> None:
     later = lab.launch(command, {"slurm_extra": "--begin=now+3600"}, run_dir=held)
 
     wait_until(lambda: runs(lab)[runs_now]["state"] == "running", "the running job in status")
-    wait_until(lambda: runs(lab)[waits]["state"] == "queued", "the waiting job in status")
+    # Slurm tells why a job waits a moment after it has it.
+    wait_until(lambda: runs(lab)[waits].get("reason") == "BeginTime", "the waiting job in status")
     shown = runs(lab)
     running, waiting = shown[runs_now], shown[waits]
     assert running["launcher"] == "slurm"
     assert running["node"] in lab.cluster.nodes
-    assert waiting["reason"] == "BeginTime"
+    assert (waiting["state"], waiting["reason"]) == ("queued", "BeginTime")
     assert msgbench(lab, "status").returncode == 0
 
     def log() -> subprocess.CompletedProcess[str]:
