@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,18 +17,24 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_bench_refuses_what_it_does_not_know(paper: Benchmark) -> None:
-    settings = {
-        "resolutions": [8], "batch_size": 4, "width": 0.02, "threads": 1, "rounds": 1,
-        "device": "cpu",
-    }  # fmt: skip
+    bench = partial(
+        run_bench,
+        paper,
+        resolutions=[8],
+        batch_size=4,
+        width=0.02,
+        threads=1,
+        rounds=1,
+        device="cpu",
+    )
     with pytest.raises(
         ConfigError, match=r"--method: 'msg-progam' has no experiment; did you mean 'msg-progan'\?"
     ):
-        run_bench(paper, "msg-progam", precisions=["float32"], **settings)  # type: ignore[arg-type]
+        bench(method="msg-progam", precisions=["float32"])
     with pytest.raises(
         ConfigError, match=r"--precision: 'fp16' is not allowed; allowed: float32, tf32, bfloat16"
     ):
-        run_bench(paper, "msg-progan", precisions=["fp16"], **settings)  # type: ignore[arg-type]
+        bench(method="msg-progan", precisions=["fp16"])
 
 
 REFUSED = [
